@@ -1,0 +1,394 @@
+"""The host: the loop of one worker process.
+
+One cycle:
+
+1. take what is finished: outcomes of this worker's activities, bells;
+2. claim instances with messages, if there may be some;
+3. decide their turns (pure code, no transaction);
+4. commit all of it in one checkpoint;
+5. start the activities that the checkpoint gave to this worker; claim more if there is room; ring for the rest.
+
+When a cycle finds nothing, the host sleeps until an activity ends, a bell rings, a timer is due, or the sweep.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Self, TypeVar
+
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, close_old_connections, connections
+
+from durable_host.conf import HostSettings, host_settings
+from durable_host.core.payload import PayloadCodec
+from durable_host.core.registry import Registry, default_registry
+from durable_host.store import claims, clock
+from durable_host.store.checkpoint import checkpoint
+from durable_host.store.shapes import (
+    ActivityOutcome,
+    ClaimedActivity,
+    ClaimedInstance,
+    Holder,
+    Receipt,
+    Wake,
+)
+from durable_host.telemetry import meters
+
+from . import doorbell
+from .activities import ActivityPool, poisonous
+from .batches import BatchRunner
+from .presence import Presence, feed_gauges
+from .reporter import Reporter
+from .turns import Batch, TurnRunner
+from .witness import Witness
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: a bell's job waits this long for the host to look; after that the bell may ring again
+_BELL_PATIENCE = 5.0
+_MOST_OUTCOMES = 500
+
+
+class Host:
+    """Runs turns and activities of one queue in this process.
+
+    Args:
+        name: name of the worker: the owner of what it claims, and the RQ worker that can be told.
+        queue_name: queue whose activities it runs; on the turn queue it runs turns too.
+        registry: the functions it knows.
+        max_activities: how many activities run at a time; by default the setting's.
+        is_visit: whether it lives for one bell only.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        queue_name: str,
+        *,
+        registry: Registry = default_registry,
+        max_activities: int | None = None,
+        is_visit: bool = False,
+    ) -> None:
+        self._settings: HostSettings = host_settings()
+        self.name = name
+        self._queue_name = queue_name
+        self.runs_turns = queue_name == self._settings.turn_queue
+        codec = PayloadCodec(self._settings.max_payload_bytes)
+        self._inbox: queue.SimpleQueue[ActivityOutcome | threading.Event | None] = queue.SimpleQueue()
+        self._witness = Witness(is_visit=is_visit)
+        self._turns = TurnRunner(registry, codec, self._settings, self._witness)
+        most = max_activities or self._settings.max_activities
+        self._pool = ActivityPool(registry, codec, most, self._inbox.put)
+        self._reporter = Reporter(name, self._witness)
+        self._batches = BatchRunner(registry, self.wake)
+        self._presence = Presence(name, queue_name, most, registry, is_visit=is_visit)
+        self._in_flight: Counter[int] = Counter()
+        self._outcomes: list[ActivityOutcome] = []
+        #: instances whose turn is claimed and not committed
+        self._claimed: list[int] = []
+        self._bells: list[threading.Event] = []
+        #: whether another worker was told of the bells that this one keeps
+        self._has_passed_on = False
+        self._may_have_turns = True
+        self._may_have_activities = True
+        #: when it last looked for messages: later ones may be there already
+        self.looked_at = clock.now()
+        self._next_timer: datetime | None = None
+        self._timer_is_known = False
+        self._is_running = False
+        self._is_stopping = False
+        self._next_sweep = 0.0
+        self._next_renewal = time.monotonic() + self._renewal_interval
+        self._backoff = 0.0
+
+    @classmethod
+    def for_one_call(cls, queue_name: str) -> Self:
+        """Return a host for a worker that is not ours and answers one bell."""
+        return cls(f"bell-{uuid.uuid4().hex}", queue_name, is_visit=True)
+
+    # --- from other threads ----------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Have the host look for work."""
+        self._inbox.put(None)
+
+    def wake_and_wait(self) -> None:
+        """Have the host look for work and return when it has looked. Meanwhile the bell counts as not yet free."""
+        answered = threading.Event()
+        self._inbox.put(answered)
+        if self._is_running:
+            answered.wait(_BELL_PATIENCE)
+
+    def stop(self) -> None:
+        """Have :meth:`run` end: nothing new is claimed, what runs may finish within the grace."""
+        self._is_stopping = True
+        self.wake()
+
+    # --- the loop --------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until :meth:`stop`."""
+        self._is_running = True
+        feed_gauges()
+        recovered = self._guarded(lambda: claims.retry_stalled(self._settings.task_hub))
+        logger.info("Host started.", extra={"worker": self.name, "queue": self._queue_name, "stalled": recovered})
+        while not self._is_stopping:
+            if not self._guarded(self._cycle):
+                self._sleep()
+        self._drain_and_leave()
+
+    def run_until_idle(self, longest: timedelta = timedelta(minutes=5)) -> None:
+        """Work until nothing is ready and nothing runs, or for ``longest``; then ring for the rest."""
+        end = time.monotonic() + longest.total_seconds()
+        while time.monotonic() < end and not self._is_stopping:
+            if not self._cycle():
+                if not self._pool.running and self._inbox.empty():
+                    break
+                self._sleep()
+        else:
+            doorbell.ring(Wake(frozenset({self._queue_name})))
+        self._drain_and_leave()
+
+    def _cycle(self) -> bool:
+        """Do one round of work; tell whether there was any."""
+        self._collect()
+        self._sweep_if_due()
+        self._pool.expire()
+        batch = self._turns.decide(self._claim_turns(), self._outcomes, self._in_flight)
+        if batch:
+            self._commit(batch)
+        took = self._claim_activities()
+        moved = self.runs_turns and not self._is_stopping and self._batches.step()
+        self._answer_bells()
+        if self._witness.hand_over():
+            self._turns.forget_all()
+        return bool(batch) or took or moved
+
+    def _answer_bells(self) -> None:
+        """Let go of the bells that rang. A full worker keeps them, and rings once for a worker that has room."""
+        if not self._bells:
+            return
+        if self._may_have_activities and self._pool.room == 0:
+            if not self._has_passed_on:
+                doorbell.ring(Wake(frozenset({self._queue_name})))
+            self._has_passed_on = True
+            return
+        for bell in self._bells:
+            bell.set()
+        self._bells.clear()
+        self._has_passed_on = False
+
+    def _collect(self) -> None:
+        """Take what came from other threads, without waiting."""
+        while len(self._outcomes) < _MOST_OUTCOMES:
+            try:
+                self._accept(self._inbox.get_nowait())
+            except queue.Empty:
+                return
+
+    def _accept(self, item: ActivityOutcome | threading.Event | None) -> None:
+        if isinstance(item, ActivityOutcome):
+            self._outcomes.append(item)
+            self._in_flight[item.activity.instance_pk] -= 1
+            if self._in_flight[item.activity.instance_pk] <= 0:
+                del self._in_flight[item.activity.instance_pk]
+            return
+        self._look_everywhere()
+        if item is not None:
+            self._bells.append(item)
+
+    def _look_everywhere(self) -> None:
+        self._may_have_turns = self._may_have_activities = True
+        self._timer_is_known = False
+        self._batches.look()
+
+    def _sweep_if_due(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_sweep:
+            self._next_sweep = now + self._settings.sweep_interval.total_seconds()
+            self._reporter.sweeps.begin(self._may_have_turns, self._may_have_activities)
+            self._look_everywhere()
+            self._presence.show(self._pool.running, self._turns.resident, self._in_flight)
+        if now >= self._next_renewal:
+            self._next_renewal = now + self._renewal_interval
+            claims.renew_activities(self._pool.running, self.name, self._settings.activity_lease)
+        if self._next_timer is not None and clock.now() >= self._next_timer:
+            self._may_have_turns, self._timer_is_known, self._next_timer = True, False, None
+
+    def _claim_turns(self) -> list[ClaimedInstance]:
+        if not (self.runs_turns and self._may_have_turns) or self._is_stopping:
+            return []
+        self.looked_at = clock.now()
+        claimed, has_more = claims.claim_turns(
+            self._settings.task_hub, self.name, limit=self._settings.turn_batch, lease=self._settings.turn_lease
+        )
+        self._reporter.sweeps.see_turns(claimed)
+        self._may_have_turns = has_more
+        self._claimed = [claim.head.pk for claim in claimed]
+        if has_more:  # more than this worker takes at once: others may help
+            doorbell.ring(Wake(frozenset({self._queue_name})))
+        return claimed
+
+    def _commit(self, batch: Batch) -> None:
+        holder = Holder(
+            hub=self._settings.task_hub,
+            worker=self.name,
+            room={} if self._is_stopping else {self._queue_name: self._pool.room},
+            activity_lease=self._settings.activity_lease,
+            affinity=self._settings.affinity,
+        )
+        for stall in batch.stalls:
+            if claims.stall(stall.head.pk, stall.head.revision, stall.reason, stall.retry_after):
+                self._reporter.stall(stall.head, stall.reason)
+        began = time.monotonic()
+        receipt = self._checkpoint(batch, holder)
+        self._reporter.commit(batch, receipt, time.monotonic() - began)
+        self._outcomes.clear()
+        self._claimed.clear()
+        self._turns.settle(receipt)
+        self._after(receipt)
+
+    def _checkpoint(self, batch: Batch, holder: Holder) -> Receipt:
+        """Commit the batch; where the database refuses what one turn holds, set aside that instance only."""
+        try:
+            return checkpoint(batch.turns, batch.forwarded, holder)
+        except (DataError, IntegrityError):
+            receipt = checkpoint([], batch.forwarded, holder)
+        for turn in batch.turns:
+            try:
+                receipt.add(checkpoint([turn], [], holder))
+            except (DataError, IntegrityError) as error:
+                reason = f"The database refused this turn: {error}"
+                if claims.stall(turn.head.pk, turn.head.revision, reason, self._settings.stall_retry):
+                    self._reporter.stall(turn.head, reason)
+                receipt.add(checkpoint([], turn.outcomes, holder))
+        return receipt
+
+    def _after(self, receipt: Receipt) -> None:
+        """Act on what the checkpoint made true."""
+        for activity in receipt.taken:
+            self._start(activity)
+        # A message may have come while we held the instance: others left it to us, so look again.
+        self._may_have_turns |= bool(receipt.committed) or receipt.has_messages
+        if receipt.lost:
+            claims.release_instances(receipt.lost, self.name)
+            self._may_have_turns = True
+        if receipt.next_timer is not None:
+            self._next_timer = min(receipt.next_timer, self._next_timer or receipt.next_timer)
+        self._may_have_activities |= self._queue_name in receipt.waiting_queues
+        queues = set(receipt.waiting_queues)
+        if receipt.has_messages and not self.runs_turns:
+            queues.add(self._settings.turn_queue)
+        doorbell.ring(Wake(frozenset(queues), frozenset(receipt.owners)))
+
+    def _claim_activities(self) -> bool:
+        room = self._pool.room
+        if not self._may_have_activities or room == 0 or self._is_stopping:
+            return False
+        claimed = claims.claim_activities(
+            self._settings.task_hub, self._queue_name, self.name, limit=room, lease=self._settings.activity_lease
+        )
+        self._reporter.sweeps.see_activities(claimed)
+        self._may_have_activities = len(claimed) == room
+        for activity in claimed:
+            self._start(activity)
+        return bool(claimed)
+
+    def _start(self, activity: ClaimedActivity) -> None:
+        self._in_flight[activity.instance_pk] += 1
+        if activity.attempt > self._settings.max_delivery_attempts:
+            self._inbox.put(poisonous(activity, activity.attempt - 1))
+            return
+        self._reporter.start(activity)
+        self._pool.start(activity)
+
+    # --- sleeping, failing, leaving --------------------------------------------------------------------------------
+
+    @property
+    def _renewal_interval(self) -> float:
+        return self._settings.activity_lease.total_seconds() / 3
+
+    def _sleep(self) -> None:
+        """Wait for the next thing that can happen."""
+        if self._backoff:
+            time.sleep(self._backoff)  # the database is away: nothing that could wake us would help
+            return
+        try:
+            self._accept(self._inbox.get(timeout=max(0.0, self._time_to_sleep())))
+        except queue.Empty:
+            return
+
+    def _time_to_sleep(self) -> float:
+        now = time.monotonic()
+        limits = [self._next_sweep - now, self._next_renewal - now]
+        if self._pool.next_deadline is not None:
+            limits.append(self._pool.next_deadline - now)
+        if self.runs_turns and not self._timer_is_known:
+            hub = self._settings.task_hub
+            self._next_timer = self._guarded(lambda: claims.next_message_at(hub, after=self.looked_at))
+            self._timer_is_known = True
+        if self._next_timer is not None:
+            limits.append((self._next_timer - clock.now()).total_seconds())
+        return min(limits)
+
+    def _guarded(self, act: Callable[[], T]) -> T | None:
+        """Do database work; when the database fails, forget what was not committed and try again later."""
+        try:
+            done = act()
+        except (DatabaseError, InterfaceError) as error:
+            self._turns.forget_undecided()
+            self._look_everywhere()
+            self._backoff = min(5.0, self._backoff * 2 or 0.1)
+            meters.database_failures.add()
+            logger.error("The database failed.", extra={"reason": str(error), "retry_in": self._backoff})
+            close_old_connections()
+            self._give_back()
+            return None
+        self._backoff = 0.0
+        return done
+
+    def _give_back(self) -> None:
+        """Let go of what was claimed and not committed; where the database is still away, the lease ends by itself."""
+        claimed, self._claimed = self._claimed, []
+        if claimed:
+            with suppress(DatabaseError, InterfaceError):
+                claims.give_back(claimed, self.name)
+
+    def _drain_and_leave(self) -> None:
+        """Commit what still finishes within the grace, and hand the rest back."""
+        self._is_stopping = True
+        end = time.monotonic() + self._settings.shutdown_grace.total_seconds()
+        while True:
+            self._guarded(self._cycle)
+            is_done = not self._pool.running and self._inbox.empty() and not self._outcomes
+            if is_done or time.monotonic() >= end:
+                break
+            try:
+                self._accept(self._inbox.get(timeout=0.2))
+            except queue.Empty:
+                continue
+        left = self._pool.close(0)
+        queues = self._guarded(lambda: self._hand_back(left)) or set()
+        doorbell.ring(Wake(frozenset(queues)))
+        self._guarded(self._presence.leave)
+        self._witness.close()
+        logger.info("Host stopped.", extra={"worker": self.name, "handed_back": len(left)})
+        connections.close_all()
+
+    def _hand_back(self, left: list[int]) -> set[str]:
+        """Let go of what this worker holds, and return the queues that have something to do."""
+        queues = claims.release_activities(left, self.name) if left else set()
+        if held := self._turns.resident:
+            claims.release_instances(held, self.name)
+        if self.runs_turns and self._may_have_turns:
+            queues.add(self._queue_name)
+        return queues

@@ -1,0 +1,254 @@
+"""Runs turns, and keeps the executions of recently active instances alive so that their next turn needs no replay."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from durable_host.conf import HostSettings
+from durable_host.core.actions import actions_of
+from durable_host.core.closing import is_terminated_by, terminated_turn
+from durable_host.core.codec import Record, from_record
+from durable_host.core.errors import NonDeterminismError, OrchestratorCodeError, UnknownOrchestratorError
+from durable_host.core.events import HistoryEvent
+from durable_host.core.payload import PayloadCodec
+from durable_host.core.registry import Registry
+from durable_host.core.tracing import ExecutionTrace
+from durable_host.core.turn import Execution
+from durable_host.store import clock, rows
+from durable_host.store.shapes import ActivityOutcome, ClaimedInstance, InstanceHead, Receipt, TurnWrite
+from durable_host.telemetry import meters
+
+from .witness import Witness
+
+logger = logging.getLogger(__name__)
+
+_PARKED = timedelta(days=36500)
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """An instance that cannot go on with the code that is here."""
+
+    head: InstanceHead
+    reason: str
+    retry_after: timedelta
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one cycle decided."""
+
+    turns: list[TurnWrite] = field(default_factory=list)
+    #: outcomes for instances that this worker does not hold
+    forwarded: list[ActivityOutcome] = field(default_factory=list)
+    stalls: list[Stall] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.turns or self.forwarded or self.stalls)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One instance's part of a cycle."""
+
+    head: InstanceHead
+    events: list[HistoryEvent] = field(default_factory=list)
+    inbox_ids: tuple[int, ...] = ()
+    outcomes: list[ActivityOutcome] = field(default_factory=list)
+    attempts: int = 1
+
+
+class TurnRunner:
+    """Decides turns and remembers executions between them.
+
+    A remembered execution is used only if the instance's revision is still the one it left behind; any doubt means
+    replay.
+    """
+
+    def __init__(self, registry: Registry, codec: PayloadCodec, settings: HostSettings, witness: Witness) -> None:
+        self._registry = registry
+        self._witness = witness
+        self._codec = codec
+        self._settings = settings
+        #: least recently used first
+        self._resident: OrderedDict[int, tuple[Execution, InstanceHead]] = OrderedDict()
+        #: executions whose turn is decided and not yet committed; None for one that ends without its code
+        self._deciding: dict[int, Execution | None] = {}
+
+    @property
+    def resident(self) -> list[int]:
+        """Primary keys of the instances whose executions are kept."""
+        return list(self._resident)
+
+    def decide(
+        self, claimed: Sequence[ClaimedInstance], outcomes: Sequence[ActivityOutcome], busy: Iterable[int]
+    ) -> Batch:
+        """Run one turn of each instance that has something new.
+
+        Args:
+            claimed: instances that this worker holds, with their inbox.
+            outcomes: outcomes of this worker's own activities.
+            busy: instances of which further activities run here.
+        """
+        batch = Batch()
+        works = self._gather(claimed, outcomes, batch)
+        histories = self._load(works)
+        still_busy = set(busy)
+        for work in works.values():
+            decided = self._decide_one(work, histories.get(work.head.pk, ()), work.head.pk in still_busy)
+            if isinstance(decided, Stall):
+                self._forget(work.head.pk)
+                batch.stalls.append(decided)
+                batch.forwarded.extend(work.outcomes)
+            else:
+                batch.turns.append(decided)
+        return batch
+
+    def settle(self, receipt: Receipt) -> None:
+        """Remember the executions whose turn was committed; let go of those that ended or lost."""
+        for pk, execution in self._deciding.items():
+            head = receipt.committed.get(pk)
+            if execution is None or head is None or head.status.is_finished or execution.is_finished:
+                self._unload(pk, execution)
+            else:
+                self._resident[pk] = (execution, head)
+        self._deciding.clear()
+        while len(self._resident) > self._settings.resident_executions:
+            pk, (execution, _) = self._resident.popitem(last=False)
+            self._unload(pk, execution)
+
+    def forget_all(self) -> None:
+        """Let go of every execution, so that the next turns replay."""
+        for pk in self.resident:
+            self._forget(pk)
+
+    def forget_undecided(self) -> None:
+        """Let go of executions whose checkpoint did not happen."""
+        self.settle(Receipt())
+
+    # --- one cycle -------------------------------------------------------------------------------------------------
+
+    def _gather(
+        self, claimed: Sequence[ClaimedInstance], outcomes: Sequence[ActivityOutcome], batch: Batch
+    ) -> dict[int, _Work]:
+        """Bring inboxes and outcomes together by instance; outcomes of instances that live elsewhere are forwarded."""
+        works = {one.head.pk: _Work(one.head, list(one.inbox), one.inbox_ids, attempts=one.attempts) for one in claimed}
+        for outcome in outcomes:
+            pk = outcome.activity.instance_pk
+            if pk not in works and pk in self._resident:
+                works[pk] = _Work(self._resident[pk][1])
+            work = works.get(pk)
+            if work is None or work.head.generation != outcome.activity.generation:
+                batch.forwarded.append(outcome)
+            else:
+                work.events.append(outcome.event)
+                work.outcomes.append(outcome)
+        return works
+
+    def _load(self, works: dict[int, _Work]) -> dict[int, list[Record]]:
+        """Read the histories of instances that are not resident and have one."""
+        needed = {
+            pk: work.head.generation
+            for pk, work in works.items()
+            if work.head.next_sequence
+            and not self._is_current(work.head)
+            and (self._witness.is_on or not is_terminated_by(work.events))
+        }
+        return rows.read_history(needed) if needed else {}
+
+    def _is_current(self, head: InstanceHead) -> bool:
+        entry = self._resident.get(head.pk)
+        return entry is not None and entry[1].revision == head.revision
+
+    def _decide_one(self, work: _Work, history: Sequence[Record], is_busy: bool) -> TurnWrite | Stall:
+        head = work.head
+        if is_terminated_by(work.events):
+            return self._terminated(work, history)
+        if work.attempts > self._settings.max_delivery_attempts:
+            return Stall(head, _poison_reason(work.attempts - 1), _PARKED)
+        try:
+            began = time.perf_counter()
+            execution = self._execution(head, history)
+            result = execution.turn(work.events, clock.now())
+            meters.turn_duration.record(time.perf_counter() - began, head.name)
+            meters.turn_replayed.record(len(history), head.name)
+        except (NonDeterminismError, UnknownOrchestratorError) as error:
+            return Stall(head, str(error), self._settings.stall_retry)
+        except (
+            Exception
+        ) as error:  # a history that this version cannot read, or a fault of the host: one instance's alone
+            logger.exception("A turn failed outside the orchestrator's code.", extra={"instance_id": head.instance_id})
+            return Stall(head, f"{type(error).__name__}: {error}", self._settings.stall_retry)
+        self._deciding[head.pk] = execution
+        return TurnWrite(
+            head=head,
+            result=result,
+            actions=actions_of(result.scheduled, head.instance_id, self._registry, self._trace(head, execution)),
+            inbox_ids=work.inbox_ids,
+            outcomes=tuple(work.outcomes),
+            keeps_running=is_busy,
+        )
+
+    def _terminated(self, work: _Work, history: Iterable[Record]) -> TurnWrite:
+        """End an instance without running its code. Its history was read for the witness alone."""
+        if not self._is_current(work.head):
+            self._witness.replay(work.head, list(history))
+        if entry := self._resident.pop(work.head.pk, None):
+            self._close(work.head.pk, entry[0])
+        self._deciding[work.head.pk] = None
+        result, recurse = terminated_turn(work.events, clock.now(), work.head.custom_status)
+        return TurnWrite(
+            head=work.head,
+            result=result,
+            inbox_ids=work.inbox_ids,
+            outcomes=tuple(work.outcomes),
+            end_children=recurse,
+        )
+
+    def _trace(self, head: InstanceHead, execution: Execution) -> ExecutionTrace | None:
+        """Return where the spans of an execution belong, where anybody traces."""
+        started = execution.started
+        if started is None or not (started.trace_parent or self._witness.is_on):
+            return None
+        return ExecutionTrace.of(head.instance_id, started, head.generation)
+
+    def _execution(self, head: InstanceHead, history: Iterable[Record]) -> Execution:
+        """Return the remembered execution if it is current, else one rebuilt from history."""
+        entry = self._resident.pop(head.pk, None)
+        if entry is not None:
+            if entry[1].revision == head.revision:
+                return entry[0]
+            self._unload(head.pk, entry[0])
+        execution = Execution(self._registry, self._codec, head.instance_id, head.generation)
+        records = list(history)
+        execution.replay(from_record(record) for record in records)
+        self._witness.replay(head, records)
+        return execution
+
+    def _forget(self, pk: int) -> None:
+        entry = self._resident.pop(pk, None)
+        if entry is not None:
+            self._unload(pk, entry[0])
+
+    def _unload(self, pk: int, execution: Execution | None) -> None:
+        self._witness.forget(pk)
+        if execution is not None:
+            self._close(pk, execution)
+
+    def _close(self, pk: int, execution: Execution) -> None:
+        try:
+            execution.unload()
+        except OrchestratorCodeError as error:
+            logger.warning("An orchestrator could not be unloaded.", extra={"instance": pk, "reason": str(error)})
+
+
+def _poison_reason(attempts: int) -> str:
+    return (
+        f"Parked: {attempts} turns in a row ended with the death of their worker. Mend the orchestrator and start a "
+        f"worker with the new code, or terminate the instance."
+    )

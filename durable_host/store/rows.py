@@ -1,0 +1,87 @@
+"""Events to rows and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from durable_host.core.codec import Record, from_record, to_record
+from durable_host.core.events import HistoryEvent as Event
+from durable_host.models import EPOCH, HistoryEvent, PendingEvent
+
+from . import bulk
+
+RECORD_COLUMNS = Record._fields
+INBOX_COLUMNS = ("event_type", "timestamp", "task_id", "name", "payload", "detail")
+_HISTORY_ROW = ("instance_id", "generation", "sequence", *RECORD_COLUMNS)
+
+
+class InboxRow(NamedTuple):
+    """The columns of a message that is to be written."""
+
+    instance_id: int
+    generation: int | None
+    visible_at: datetime
+    event_type: str
+    timestamp: datetime
+    task_id: int | None
+    name: str | None
+    payload: str | None
+    detail: str | None
+
+
+def inbox_row(
+    instance_pk: int, event: Event, *, generation: int | None = None, visible_at: datetime = EPOCH
+) -> InboxRow:
+    """Return the row of a message.
+
+    Args:
+        instance_pk: the receiver.
+        event: what it will find in its history.
+        generation: the execution that it is meant for; None for any.
+        visible_at: from when on it is delivered.
+    """
+    event_type, timestamp, _, task_id, name, payload, detail = to_record(event)
+    return InboxRow(instance_pk, generation, visible_at, event_type, timestamp, task_id, name, payload, detail)
+
+
+def send(messages: Sequence[InboxRow]) -> None:
+    """Put messages into inboxes."""
+    bulk.insert(PendingEvent, InboxRow._fields, messages)
+
+
+def history_rows(instance_pk: int, generation: int, first_sequence: int, events: Iterable[Event]) -> list[bulk.Row]:
+    """Return the rows of events that follow each other."""
+    return [
+        (instance_pk, generation, sequence, *to_record(event)) for sequence, event in enumerate(events, first_sequence)
+    ]
+
+
+def append_history(events: Sequence[bulk.Row]) -> None:
+    """Append rows that :func:`history_rows` made."""
+    bulk.insert(HistoryEvent, _HISTORY_ROW, events)
+
+
+def read_history(generations: Mapping[int, int]) -> dict[int, list[Record]]:
+    """Return the events of executions, as stored and in order, by instance.
+
+    Args:
+        generations: instance → number of the execution.
+    """
+    histories: dict[int, list[Record]] = {pk: [] for pk in generations}
+    rows = (
+        HistoryEvent.objects.filter(instance_id__in=list(histories))
+        .order_by("instance_id", "generation", "sequence")
+        .values_list("instance_id", "generation", *RECORD_COLUMNS)
+    )
+    for pk, generation, *columns in rows:
+        if generation == generations[pk]:
+            histories[pk].append(Record(*columns))
+    return histories
+
+
+def inbox_event(columns: tuple[Any, ...]) -> Event:
+    """Return the event of an inbox row's columns, in the order of :data:`INBOX_COLUMNS`."""
+    event_type, timestamp, task_id, name, payload, detail = columns
+    return from_record(Record(event_type, timestamp, -1, task_id, name, payload, detail))

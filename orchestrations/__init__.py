@@ -1,0 +1,1 @@
+"""Your orchestrators and activities: one file for each pattern, to read and to copy."""

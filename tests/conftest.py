@@ -1,0 +1,127 @@
+"""Fixtures: a Redis and a database that only these tests use, and real processes that work on them."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from subprocess import Popen
+from typing import NoReturn
+
+import environ
+import pytest
+from django.conf import settings
+from django.db import connections
+
+from durable_host.embedded import EmbeddedError, EmbeddedRedis
+from tests.services import PROJECT, PostgresCluster, ServiceMissingError, running
+
+POSTGRES_URL = "TEST_POSTGRES_URL"
+POSTGRES_MISSING = "TEST_POSTGRES_MISSING"
+CLUSTER = pytest.StashKey[PostgresCluster]()
+
+
+def _database() -> str:
+    return os.environ.get("TEST_DATABASE", "sqlite")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip for want of a service; where CI=true promises that it is there, fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start one PostgreSQL cluster for all of xdist's processes: they inherit its address."""
+    if _database() != "postgres" or hasattr(config, "workerinput"):
+        return
+    os.environ.pop(POSTGRES_URL, None)
+    try:
+        cluster = config.stash[CLUSTER] = PostgresCluster()
+    except ServiceMissingError as error:
+        os.environ[POSTGRES_MISSING] = str(error)
+        return
+    cluster.start()
+    os.environ[POSTGRES_URL] = cluster.url
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what drives a browser."""
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the cluster."""
+    if cluster := config.stash.get(CLUSTER, None):
+        cluster.stop()
+
+
+def pytest_report_header() -> str:
+    """Say which database is under test."""
+    return f"database: {_database()}"
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Point Django at the cluster before it makes the test database."""
+    if _database() != "postgres":
+        return
+    if reason := os.environ.get(POSTGRES_MISSING):
+        missing(reason)
+    options = environ.Env.db_url_config(os.environ[POSTGRES_URL])["OPTIONS"]
+    # In place: Django keeps this very dictionary.
+    connections.settings["default"]["OPTIONS"].update(options)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedRedis]:
+    """The Redis to which the settings point: this test process's own, on a Unix socket."""
+    var: Path = settings.DURABLE_VAR
+    redis = EmbeddedRedis(Path(settings.REDIS_URL.removeprefix("unix://").partition("?")[0]), var)
+    try:
+        redis.start()
+    except EmbeddedError as error:
+        missing(str(error))
+    yield redis
+    redis.stop()
+
+
+def _test_database_url() -> str:
+    name = connections["default"].settings_dict["NAME"]
+    if _database() == "sqlite":
+        return f"sqlite:///{name}"
+    return os.environ[POSTGRES_URL].replace("/postgres?", f"/{name}?", 1)
+
+
+@pytest.fixture
+def live_env(redis_server: EmbeddedRedis, transactional_db: None, tmp_path: Path) -> dict[str, str]:
+    """The environment for processes that shall work on the test's own database and Redis."""
+    return {
+        "DATABASE_URL": _test_database_url(),
+        "REDIS_URL": settings.REDIS_URL,
+        "DURABLE_VAR": str(tmp_path),
+        "DURABLE_EMBEDDED": "1",
+        "DJANGO_SETTINGS_MODULE": "durable_host.settings",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+# After live_env, and so after transactional_db: fixtures are undone in reverse, which stops the workers
+# before the tables are emptied under them.
+@pytest.fixture
+def worker_process(live_env: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Popen[bytes]]]:
+    """Start ``manage.py durable_worker`` with these arguments; ends with the test. Output: worker-N.log."""
+    with ExitStack() as cleanup:
+        started = 0
+
+        def start(*args: str, **env: str) -> Popen[bytes]:
+            nonlocal started
+            started += 1
+            argv = [sys.executable, str(PROJECT / "manage.py"), "durable_worker", *args]
+            return cleanup.enter_context(running(argv, {**live_env, **env}, tmp_path / f"worker-{started}.log"))
+
+        yield start

@@ -1,0 +1,1 @@
+"""Real worker processes on a real Redis and a real database."""

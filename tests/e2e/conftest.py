@@ -1,0 +1,55 @@
+"""Fixtures: workers with the functions of these tests, and short times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+from durable_host.client import DurableClient
+from tests.e2e import functions  # registers them for the client of this process
+
+#: so that a dead worker's work is taken over within a test's patience
+SHORT = {"ACTIVITY_LEASE": 2.0, "TURN_LEASE": 1.0, "AFFINITY": 0.5, "SWEEP_INTERVAL": 0.5, "STALL_RETRY": 0.5}
+StartWorker = Callable[..., "Popen[bytes]"]
+#: marks of a module
+E2E = [pytest.mark.e2e, pytest.mark.django_db(transaction=True, available_apps=["durable_host"])]
+
+
+def worker_env(live_env: dict[str, str], **host_settings: Any) -> dict[str, str]:
+    """Return the environment of a process that works with the functions and times of these tests."""
+    return {
+        **live_env,
+        "DJANGO_SETTINGS_MODULE": "tests.e2e.worker_settings",
+        "DURABLE_MODULES": f"orchestrations,{functions.__name__}",
+        "DURABLE_QUEUES": "default,other",
+        "TEST_HOST_SETTINGS": json.dumps({**SHORT, **host_settings}),
+    }
+
+
+@pytest.fixture
+def start_worker(worker_process: Callable[..., Popen[bytes]], live_env: dict[str, str]) -> StartWorker:
+    """Start ``manage.py durable_worker`` with arguments and, by name, settings of the host."""
+
+    def start(*args: str, **host_settings: Any) -> Popen[bytes]:
+        return worker_process(*args, **worker_env(live_env, **host_settings))
+
+    return start
+
+
+@pytest.fixture
+def client(live_env: dict[str, str]) -> DurableClient:
+    """A client of the database that the workers work on."""
+    return DurableClient()
+
+
+@pytest.fixture
+def traces(tmp_path: Path) -> Path:
+    """A directory in which activities can leave a trace."""
+    directory = tmp_path / "traces"
+    directory.mkdir()
+    return directory

@@ -1,0 +1,1 @@
+"""The store, the client and the host, in one process, on a real database."""

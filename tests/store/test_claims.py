@@ -1,0 +1,237 @@
+"""Who may take what: leases, locked rows, messages that nobody needs, and work that kills its worker."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+from durable_host import OrchestrationContext, RuntimeStatus
+from durable_host.models import EPOCH, ActivityTask, Instance, PendingEvent
+from durable_host.store import claims
+from durable_host.store.shapes import ClaimedInstance
+from tests.store.conftest import MovingClock
+from tests.store.workbench import STORE, Workbench, assert_nothing_is_left, row_counts, row_of
+
+pytestmark = STORE
+
+LEASE = timedelta(seconds=10)
+
+
+async def calling(ctx: OrchestrationContext) -> Any:
+    return await ctx.call_activity("step", 1)
+
+
+async def listening(ctx: OrchestrationContext) -> Any:
+    return await ctx.wait_for_external_event("go")
+
+
+@pytest.fixture(autouse=True)
+def functions(bench: Workbench) -> None:
+    bench.orchestrator(calling)
+    bench.orchestrator(listening)
+    bench.activity(lambda n: n, name="step")
+
+
+def claim(worker: str, limit: int = 100) -> list[ClaimedInstance]:
+    return claims.claim_turns("default", worker, limit=limit, lease=LEASE)[0]
+
+
+def ids(claimed: list[ClaimedInstance]) -> list[str]:
+    return [one.head.instance_id for one in claimed]
+
+
+def test_it_respects_the_hold_of_another_worker_until_it_ends(bench: Workbench, moving_clock: MovingClock) -> None:
+    bench.client.start_new("calling", instance_id="one")
+    assert ids(claim("a")) == ["one"]
+    assert ids(claim("b")) == []
+    assert [one.attempts for one in claim("a")] == [2]
+    moving_clock.advance(seconds=11)
+    assert [one.attempts for one in claim("b")] == [3]
+    assert ids(claim("a")) == []
+
+
+def test_it_claims_only_its_hub_and_at_most_the_limit(bench: Workbench) -> None:
+    type(bench.client)("other", registry=bench.registry).start_new("calling", instance_id="theirs")
+    bench.client.start_many("calling", [None] * 5, instance_ids=list("abcde"))
+    claimed, has_more = claims.claim_turns("default", "w", limit=3, lease=LEASE)
+    assert (ids(claimed), has_more) == (["a", "b", "c"], True)
+    claimed, has_more = claims.claim_turns("default", "v", limit=3, lease=LEASE)
+    assert (ids(claimed), has_more) == (["d", "e"], False)
+
+
+def test_it_takes_over_an_activity_only_when_its_lease_has_ended(bench: Workbench, moving_clock: MovingClock) -> None:
+    bench.client.start_new("calling")
+    host = bench.host(max_activities=1)
+    host._pool.start = lambda activity: None  # type: ignore[method-assign]  # a worker that dies before it begins
+    host._cycle()
+    assert ActivityTask.objects.values_list("attempt", "owner").get() == (1, "worker")
+
+    def take(worker: str) -> list[int]:
+        return [one.attempt for one in claims.claim_activities("default", "default", worker, limit=9, lease=LEASE)]
+
+    assert take("b") == []
+    moving_clock.advance(seconds=20)
+    claims.renew_activities([ActivityTask.objects.get().pk], "worker", LEASE * 3)
+    moving_clock.advance(seconds=20)
+    assert take("b") == []
+    moving_clock.advance(seconds=11)
+    assert take("b") == [2]
+    claims.renew_activities([ActivityTask.objects.get().pk], "worker", LEASE * 100)  # no longer its own
+    moving_clock.advance(seconds=11)
+    assert take("c") == [3]
+    assert claims.release_activities([ActivityTask.objects.get().pk], "c") == {"default"}
+    assert take("d") == [3]
+
+
+def test_it_passes_over_rows_that_another_connection_is_claiming(bench: Workbench) -> None:
+    if not connection.features.has_select_for_update_skip_locked:
+        pytest.skip("SQLite has one writer: nothing to pass over")
+    bench.client.start_many("calling", [None] * 2, instance_ids=["locked", "free"])
+    is_locked, may_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            list(Instance.objects.select_for_update().filter(instance_id="locked"))
+            is_locked.set()
+            may_go.wait(10)
+        connections.close_all()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    is_locked.wait(10)
+    assert ids(claim("a")) == ["free"]
+    may_go.set()
+    other.join()
+    assert ids(claim("a")) == ["locked", "free"]
+
+
+def test_it_drops_messages_to_finished_instances(bench: Workbench) -> None:
+    id_ = bench.start("calling")
+    PendingEvent.objects.create(
+        instance=row_of(id_), event_type="EventRaised", timestamp=EPOCH, name="late", payload="1"
+    )
+    before = bench.history(id_)
+    bench.run()
+    assert bench.history(id_) == before
+    assert_nothing_is_left()
+
+
+def test_it_drops_messages_for_an_execution_that_is_over(bench: Workbench) -> None:
+    async def again(ctx: OrchestrationContext, n: int) -> Any:
+        got = await ctx.wait_for_external_event("go")
+        if n:
+            ctx.continue_as_new(n - 1)
+        return got
+
+    bench.orchestrator(again)
+    id_ = bench.start("again", 1)
+    bench.client.raise_event(id_, "go")
+    bench.run()
+    PendingEvent.objects.create(
+        instance=row_of(id_), generation=0, event_type="TaskCompleted", timestamp=EPOCH, task_id=0, payload="1"
+    )
+    bench.run()
+    assert bench.kinds(id_, "TaskCompleted") == []
+    assert row_counts()["PendingEvent"] == 0
+    bench.client.raise_event(id_, "go", "second")
+    bench.run()
+    assert bench.output(id_) == "second"
+
+
+def finish(claimed: list[ClaimedInstance]) -> None:
+    """Have the turns of these instances end well."""
+    pks = [one.head.pk for one in claimed]
+    PendingEvent.objects.filter(instance__in=pks).delete()
+    Instance.objects.filter(pk__in=pks).update(status=RuntimeStatus.COMPLETED, owner="", turn_attempts=0)
+
+
+def test_it_suspects_nobody_else_of_what_one_turn_does_to_its_worker(
+    bench: Workbench, moving_clock: MovingClock
+) -> None:
+    bench.client.start_many("calling", [None] * 5, instance_ids=["a", "b", "deadly", "c", "d"])
+    attempts = [0]
+    together = []
+    for number in range(30):
+        claimed = claim(f"worker-{number}")
+        deadly = [one.attempts for one in claimed if one.head.instance_id == "deadly"]
+        attempts += deadly
+        if attempts[-1] > 5:
+            break
+        if deadly:
+            together.append(len(claimed))
+            moving_clock.advance(seconds=11)
+        else:
+            finish(claimed)
+    assert attempts == [0, 1, 2, 3, 4, 5, 6]
+    assert together == [5, 1, 1, 1, 1]
+    assert Instance.objects.filter(status=RuntimeStatus.COMPLETED).count() == 4
+
+
+def test_it_parks_a_turn_that_has_killed_its_workers(bench: Workbench, moving_clock: MovingClock) -> None:
+    bench.client.start_many("calling", [None] * 2, instance_ids=["deadly", "fine"])
+    Instance.objects.filter(instance_id="deadly").update(turn_attempts=5)
+    bench.run()
+    assert bench.output("fine") == 1
+    status = bench.status("deadly")
+    assert status.runtime_status is RuntimeStatus.PENDING
+    assert "Parked: 5 turns in a row ended with the death of their worker" in status.stall_reason
+    moving_clock.advance(days=1)
+    bench.run()
+    assert bench.status("deadly").stall_reason
+    assert claims.retry_stalled("default") == 1
+    bench.run()
+    assert bench.output("deadly") == 1
+
+
+def test_it_ends_a_parked_instance_on_request(bench: Workbench) -> None:
+    bench.client.start_new("calling", instance_id="deadly")
+    Instance.objects.update(turn_attempts=5)
+    bench.run()
+    assert "Parked" in bench.status("deadly").stall_reason
+    bench.client.terminate("deadly", "give up")
+    bench.run()
+    status = bench.status("deadly")
+    assert (status.runtime_status, status.output, status.stall_reason) == (RuntimeStatus.TERMINATED, "give up", "")
+    assert_nothing_is_left()
+
+
+def test_it_fails_an_activity_that_kills_its_worker_so_that_code_can_catch_it(bench: Workbench) -> None:
+    async def catching(ctx: OrchestrationContext) -> str:
+        try:
+            await ctx.call_activity("step", 1)
+        except Exception as error:
+            return f"{getattr(error, 'error_type', '')}: {error}"
+        return "nothing was wrong"
+
+    bench.orchestrator(catching)
+    host = bench.host()
+    host._pool.start = lambda activity: None  # type: ignore[method-assign]  # dies
+    id_ = bench.client.start_new("catching")
+    host._cycle()
+    ActivityTask.objects.update(attempt=5, lease_until=EPOCH)
+    Instance.objects.update(owner="", available_at=EPOCH)
+    bench.run()
+    assert "PoisonousActivityError" in bench.output(id_)
+    assert "was delivered 5 times" in bench.output(id_)
+    assert bench.calls["step"] == 0
+
+
+def test_it_counts_no_delivery_that_ended_well(bench: Workbench) -> None:
+    id_ = bench.start("listening")
+    for _ in range(8):
+        bench.client.raise_event(id_, "other")
+        bench.run()
+    assert row_of(id_).turn_attempts == 0
+    assert bench.status(id_).stall_reason == ""
+
+
+def test_it_finds_the_timer_that_became_due_while_it_looked(bench: Workbench, moving_clock: MovingClock) -> None:
+    before = moving_clock.now()
+    bench.client.start_new("calling", start_at=before + timedelta(seconds=5))
+    moving_clock.advance(seconds=10)
+    assert claims.next_message_at("default", after=before) == before + timedelta(seconds=5)
+    assert claims.next_message_at("default", after=moving_clock.now()) is None

@@ -67,8 +67,9 @@ class StartingInstanceAdmin(InstanceAdmin):
         started = form.start(request, detail=pages.detail_of(request))
         if started is None:
             return self._page(request, "form.html", title, pages.page_of(request, form), status=422)
-        link = format_html('<a href="{}">{}</a>', reverse("dashboard:instance", args=[started]), started)
-        self.message_user(request, format_html("Started {} as {}.", spec.name, link), messages.SUCCESS)
+        where = reverse("dashboard:instance", args=[started.instance_id])
+        link = format_html('<a href="{}">{}</a>', where, started.instance_id)
+        self.message_user(request, format_html("{} {}.", started.said, link), messages.SUCCESS)
         return redirect("admin:durable_host_instance_changelist")
 
     def _page(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Annotated, Any
 
 from django.http import HttpRequest, QueryDict
@@ -20,6 +22,7 @@ from durable_host.core.errors import (
     PayloadError,
 )
 from durable_host.core.registry import OrchestratorSpec
+from durable_host.store.audit import AlreadyDoneError
 
 from .schema import ABSENT, BoundForm, TypedForm
 
@@ -39,12 +42,24 @@ class StartOptions(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """What came of a form that was sent."""
+
+    instance_id: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class StartForm:
     """One orchestrator's form: its input, and how to start."""
 
     spec: OrchestratorSpec
     input: BoundForm
     options: BoundForm
+    #: names the form as it is shown
+    once: str = field(default_factory=lambda: secrets.token_hex(16))
+    #: names the very form that was sent, with all that stands in it; empty while nothing was sent
+    sent: str = ""
 
     @classmethod
     def empty(cls, spec: OrchestratorSpec, *, as_json: bool = False) -> StartForm:
@@ -61,7 +76,8 @@ class StartForm:
     @classmethod
     def posted(cls, spec: OrchestratorSpec, data: QueryDict) -> StartForm:
         """Return it with what somebody has sent."""
-        return cls(spec, input_form(spec).posted(data), _options().posted(data))
+        sent = sha256(data.urlencode().encode()).hexdigest()[:32] if data.get("once") else ""
+        return cls(spec, input_form(spec).posted(data), _options().posted(data), sent=sent)
 
     @property
     def is_edit(self) -> bool:
@@ -82,17 +98,21 @@ class StartForm:
         """Tell whether all of it fits; both parts are looked at."""
         return all([self.input.is_valid(), self.options.is_valid()])
 
-    def start(self, request: HttpRequest, detail: str = "") -> str | None:
-        """Start it in the name of whoever asks; return the id, or None where the errors stand beside the fields.
+    def start(self, request: HttpRequest, detail: str = "") -> Started | None:
+        """Start it in the name of whoever asks; return what came of it, or None where errors stand beside the fields.
+
+        The same form with the same in it starts once, however often its button is pressed.
 
         Raises:
             MissingPermissionError: the user may not; the audit says so.
         """
-        target = self.spec.name
+        asked = {"target": self.spec.name, "instance_id": self._asked_id, "detail": detail}
         try:
-            with acting(request, Operation.START, target=target, instance_id=self._asked_id, detail=detail) as deed:
+            with acting(request, Operation.START, **asked, request_key=self.sent) as deed:
                 # After the check of the right: whoever may not start learns nothing of what would be wrong.
-                return self._commit(deed) if self.is_valid() else None
+                return Started(self._commit(deed), f"Started {self.spec.name} as") if self.is_valid() else None
+        except AlreadyDoneError as done:
+            return Started(done.instance_id, "This was sent twice and started once: it is")
         except InvalidInstanceIdError as error:
             self.options.add_error(str(error), ["instance_id"])
         except InstanceAlreadyExistsError as error:

@@ -106,8 +106,8 @@ def _send(request: HttpRequest, name: str) -> HttpResponse:
     started = form.start(request, detail=detail_of(request))
     if started is None:
         return render(request, "dashboard/start/form.html", page_of(request, form), status=422)
-    messages.success(request, f"Started {form.spec.name} as {started}.")
-    return redirect("dashboard:instance", started)
+    messages.success(request, f"{started.said} {started.instance_id}.")
+    return redirect("dashboard:instance", started.instance_id)
 
 
 # --- what the admin's pages use, too ---------------------------------------------------------------------------------

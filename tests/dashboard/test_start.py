@@ -162,6 +162,20 @@ def test_one_without_input_starts_at_once_and_takes_one_all_the_same(as_role: As
     assert input_of(started) == [1]
 
 
+def test_a_form_that_is_sent_twice_starts_once(as_role: AsRole) -> None:
+    client = as_role("starter")
+    form = sent(client.get(FORM).content.decode(), ("input", "hello"))
+    first, second = client.post(FORM, form), client.post(FORM, form, follow=True)
+    assert second.redirect_chain == [(first["Location"], 302)]
+    assert "This was sent twice and started once" in second.content.decode()
+    assert Instance.objects.count() == 1
+
+    other = client.post(FORM, form | {"input": "other"})  # the way back in the browser, and on with another input
+    assert other["Location"] != first["Location"]
+    assert client.post(FORM, sent(client.get(FORM).content.decode(), ("input", "hello"))).status_code == 302
+    assert Instance.objects.count() == 3
+
+
 # --- one like another ------------------------------------------------------------------------------------------------
 
 

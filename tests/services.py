@@ -72,32 +72,40 @@ class PostgresCluster:
         """Make the cluster, start it, and return when it answers."""
         prefix = self._as_server_user()
         self.root.chmod(0o755)
-        data = self.root / "data"
         options = ["-A", "trust", "-U", self.USER, "-E", "UTF8", "--locale=C", "--no-sync"]
-        initdb = [*prefix, str(self.bindir / "initdb"), "-D", str(data), *options]
+        initdb = [*prefix, str(self.bindir / "initdb"), "-D", str(self.root / "data"), *options]
         subprocess.run(initdb, check=True, capture_output=True, cwd="/")
-        server = [str(self.bindir / "postgres"), "-D", str(data), "-k", str(self.root)]
+        self.resume()
+
+    def resume(self) -> None:
+        """Start the server on the data that are there, and return when it answers."""
+        server = [str(self.bindir / "postgres"), "-D", str(self.root / "data"), "-k", str(self.root)]
         # No test pulls the plug of the machine, and flushing tables waits for the disk otherwise.
         settings = [f"-c{one}" for one in ("listen_addresses=", "max_connections=200", "fsync=off")]
-        with open(self.root.with_suffix(".log"), "wb") as log:
+        with open(self.root.with_suffix(".log"), "ab") as log:
             self.process = subprocess.Popen(
-                [*prefix, *server, *settings], stdout=log, stderr=log, cwd="/", start_new_session=True
+                [*self._as_server_user(), *server, *settings], stdout=log, stderr=log, cwd="/", start_new_session=True
             )
         ready = [str(self.bindir / "pg_isready"), "-q", "-h", str(self.root)]
         wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, 30, "PostgreSQL to answer")
 
+    def halt(self, signum: int = signal.SIGINT) -> None:
+        """Stop the server at once and keep its data. SIGINT disconnects everybody first; SIGQUIT stops as a crash."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        with suppress(FileNotFoundError, ProcessLookupError):
+            # Not to runuser, which may stand in front of it.
+            os.kill(int((self.root / "data" / "postmaster.pid").read_text().split()[0]), signum)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
     def stop(self) -> None:
         """Stop it at once and remove its files."""
-        pidfile = self.root / "data" / "postmaster.pid"
-        if self.process:
-            with suppress(FileNotFoundError, ProcessLookupError):
-                # Not to runuser, which may stand in front of it. SIGINT: disconnect everybody, then stop.
-                os.kill(int(pidfile.read_text().split()[0]), signal.SIGINT)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+        self.halt()
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.with_suffix(".log").unlink(missing_ok=True)
 

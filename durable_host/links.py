@@ -11,7 +11,7 @@ from collections.abc import Collection
 from urllib.parse import quote, urlencode, urljoin
 
 from django.core.signing import BadSignature, SignatureExpired, TimestampSigner
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 
 from .conf import host_settings
 from .core.access import ON_ONE_INSTANCE, Operation
@@ -32,8 +32,18 @@ _SALT = "durable_host.instance"
 #: where a client of today finds the instances, and one of the first version
 BASE = "durable-http:api-root"
 BASE_V1 = "durable-http-v1:api-root"
+#: what Prometheus scrapes
+METRICS = "durable-metrics"
 #: what stands first in an address and is no instance id
 COLLECTIONS = frozenset({"instances", "orchestrators", "entities", "makeprimary"})
+
+
+def served_at(name: str) -> str | None:
+    """Return the path of one of the API's addresses; None in a site that does not include ``durable_host.api.urls``."""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return None
 
 
 def sign(hub: str, instance_id: str, operation: Operation) -> str:

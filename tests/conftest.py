@@ -1,6 +1,7 @@
 """Fixtures: a Redis and a database that only these tests use, and real processes that work on them."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -34,6 +35,10 @@ def missing(reason: str) -> NoReturn:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start one PostgreSQL cluster for all of xdist's processes: they inherit its address."""
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # a shell's background job; whatever a test starts inherits it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if _database() != "postgres" or hasattr(config, "workerinput"):
         return
     os.environ.pop(POSTGRES_URL, None)

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.urls import path, reverse
+from django.urls import path
 from django.views.decorators.http import require_GET, require_http_methods
 
 from dashboard.access import MissingPermissionError, allowed, can
@@ -21,7 +21,7 @@ from durable_host.conf import host_settings
 from durable_host.core.access import Permission
 from durable_host.core.errors import InstanceNotFoundError
 from durable_host.core.registry import OrchestratorSpec, default_registry
-from durable_host.links import BASE
+from durable_host.links import BASE, served_at
 from durable_host.store import listing, workers
 from durable_host.store.limits import TooSlowError
 
@@ -162,7 +162,8 @@ def detail_of(request: HttpRequest) -> str:
 
 def page_of(request: HttpRequest, form: StartForm) -> dict[str, Any]:
     """Return what the page of a form shows."""
-    same = form.equivalent
+    same, api = form.equivalent, served_at(BASE)
+    by_http = (("HTTP", equivalents.curl(same, request.build_absolute_uri(api))),) if api else ()
     return {
         "form": form,
         "spec": form.spec,
@@ -171,10 +172,11 @@ def page_of(request: HttpRequest, form: StartForm) -> dict[str, Any]:
         "like": request.GET.get("from", ""),
         "version": default_version(),
         "is_served": is_served(),
+        "has_api": api is not None,
         "equivalents": (
             ("Python", equivalents.python(same)),
             ("Command line", equivalents.command(same)),
-            ("HTTP", equivalents.curl(same, request.build_absolute_uri(reverse(BASE)))),
+            *by_http,
         ),
     }
 

@@ -8,13 +8,14 @@ from datetime import timedelta
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import path, reverse
+from django.urls import path
 from django.views.decorators.http import require_GET
 
 from dashboard.access import allowed
 from dashboard.forms.telemetry import QueryForm
 from durable_host.conf import host_settings
 from durable_host.core.access import Permission
+from durable_host.links import METRICS, served_at
 from durable_host.telemetry.environment import Destinations, Signal, destinations
 from durable_host.telemetry.kusto import SavedQuery, portal_link, saved_queries
 
@@ -52,6 +53,7 @@ def telemetry(request: HttpRequest) -> HttpResponse:
     cards = [_card(one, request) for one in saved_queries()]
     chosen = next((one for one in cards if one.is_open), None)
     found = destinations()
+    metrics = served_at(METRICS)
     return render(
         request,
         "dashboard/telemetry/page.html",
@@ -61,7 +63,7 @@ def telemetry(request: HttpRequest) -> HttpResponse:
             "has_portal": bool(host_settings().appinsights_resource_id),
             "cards": cards,
             "chosen": chosen,
-            "metrics_url": request.build_absolute_uri(reverse("durable-metrics")),
+            "metrics_url": metrics and request.build_absolute_uri(metrics),
         },
         status=422 if chosen and chosen.form.errors else 200,
     )

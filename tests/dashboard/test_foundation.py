@@ -272,3 +272,23 @@ class TestActing:
         status = DurableClient().get_status("wait-1")
         assert status is not None
         assert status.runtime_status == "Running"
+
+
+# ---- in another project ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.once
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.urls("tests.dashboard.urls_of_another")
+def test_the_pages_stand_in_a_site_of_another_shape(registered: None, as_role: AsRole, start: Start) -> None:
+    start("page_echo", "hello", "known-1")
+    client = as_role("admin")
+    for page in ("", "instances/", "approvals/", "start/", "workers/", "audit/", "operations/"):
+        assert client.get(f"/durable/{page}").status_code == 200, page
+    for tab in ("", "history/", "sequence/", "data/", "audit/", "actions/rewind/"):
+        assert client.get(f"/durable/instances/known-1/{tab}").status_code in (200, 409), tab
+
+    form = client.get("/durable/start/page_echo/").content.decode()
+    assert "python manage.py durable start" in form
+    assert "curl" not in form
+    assert "Prometheus" not in client.get("/durable/telemetry/").content.decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Unpack
 
 from django.http import HttpRequest
 
@@ -12,21 +13,13 @@ from durable_host.conf import host_settings
 from durable_host.core.access import Operation, permission_for
 from durable_host.core.errors import BadRequestError
 from durable_host.store import audit
-from durable_host.store.audit import Asked, Deed, Outcome
+from durable_host.store.audit import About, Asked, Deed, Outcome
 
 from .access import MissingPermissionError, can
 
 
 @contextmanager
-def acting(
-    request: HttpRequest,
-    operation: Operation,
-    *,
-    target: str = "",
-    instance_id: str = "",
-    detail: str = "",
-    request_key: str = "",
-) -> Iterator[Deed]:
+def acting(request: HttpRequest, operation: Operation, **about: Unpack[About]) -> Iterator[Deed]:
     """Let the user change something; leave a record, whatever comes of it.
 
         with acting(request, Operation.SUSPEND, instance_id=instance_id, detail=reason) as deed:
@@ -34,9 +27,8 @@ def acting(
 
     Args:
         request: the request of a logged-in user.
-        operation, target, instance_id: what it asks for, of which orchestrator or instance.
-        detail: what the record shall say besides: the name of an event, a reason.
-        request_key: names the form that was sent, so that it counts once, however often the button was pressed.
+        operation: what it asks for.
+        about: of what, and what the record shall say besides (:class:`~durable_host.store.audit.About`).
 
     Raises:
         AlreadyDoneError: the form was sent before, and counted (``durable_host.store.audit``).
@@ -49,10 +41,7 @@ def acting(
         actor=request.user.get_username(),
         address=address_of(request),
         operation=operation,
-        target=target,
-        instance_id=instance_id,
-        detail=detail,
-        request_key=request_key,
+        **about,
     )
     needed = permission_for(operation)
     if not can(request, needed):

@@ -22,7 +22,7 @@ from durable_host.core.errors import (
     PayloadError,
 )
 from durable_host.core.registry import OrchestratorSpec
-from durable_host.store.audit import AlreadyDoneError
+from durable_host.store.audit import About, AlreadyDoneError
 
 from .schema import ABSENT, BoundForm, TypedForm
 
@@ -106,9 +106,9 @@ class StartForm:
         Raises:
             MissingPermissionError: the user may not; the audit says so.
         """
-        asked = {"target": self.spec.name, "instance_id": self._asked_id, "detail": detail}
+        about = About(target=self.spec.name, instance_id=self._asked_id, detail=detail, request_key=self.sent)
         try:
-            with acting(request, Operation.START, **asked, request_key=self.sent) as deed:
+            with acting(request, Operation.START, **about) as deed:
                 # After the check of the right: whoever may not start learns nothing of what would be wrong.
                 return Started(self._commit(deed), f"Started {self.spec.name} as") if self.is_valid() else None
         except AlreadyDoneError as done:

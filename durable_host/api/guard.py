@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 from django.http import HttpRequest
 
@@ -13,7 +14,7 @@ from durable_host.conf import host_settings
 from durable_host.core.access import Operation
 from durable_host.core.errors import BadRequestError, InstanceNotFoundError
 from durable_host.store import audit
-from durable_host.store.audit import Asked, Deed, Outcome
+from durable_host.store.audit import About, Asked, Deed, Outcome
 from durable_host.store.filters import glob_matches
 from durable_host.telemetry import propagation
 
@@ -48,15 +49,13 @@ def admit_reader(request: HttpRequest, operation: Operation, instance_id: str = 
 
 
 @contextmanager
-def acting(
-    request: HttpRequest, operation: Operation, *, target: str = "", instance_id: str = "", detail: str = ""
-) -> Iterator[Act]:
+def acting(request: HttpRequest, operation: Operation, **about: Unpack[About]) -> Iterator[Act]:
     """Admit who wants to change something; leave a record, whatever comes of it.
 
     Args:
         request: the request.
-        operation, target, instance_id: what it asks for, of which orchestrator or instance.
-        detail: what the record shall say besides: the name of an event, a reason.
+        operation: what it asks for.
+        about: of what, and what the record shall say besides (:class:`~durable_host.store.audit.About`).
 
     Raises:
         DeniedError, TooManyError: it may not, or not so often.
@@ -67,16 +66,14 @@ def acting(
         actor=Anonymous.name,
         address=address_of(request),
         operation=operation,
-        target=target,
-        instance_id=instance_id,
-        detail=detail,
+        **about,
     )
     try:
-        caller = identify(request, asked.hub, operation, instance_id)
+        caller = identify(request, asked.hub, operation, asked.instance_id)
         asked = replace(asked, actor_kind=caller.kind, actor=caller.name)
         _check_right(caller, operation)
-        _check_pattern(caller, target)
-        _check_instance(caller, instance_id, must_exist=operation is not Operation.START)
+        _check_pattern(caller, asked.target)
+        _check_instance(caller, asked.instance_id, must_exist=operation is not Operation.START)
         check_rate(operation, f"{caller.kind} {caller.name}")
         with propagation.incoming(request.headers):
             yield Act(asked, caller)

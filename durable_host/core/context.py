@@ -195,11 +195,7 @@ class OrchestrationContext(HttpCalls):
         """
         self._ledger.require_running()
         called = check_name(name_of(name, self._registry.orchestrators), "The name of an orchestrator")
-        if instance_id is not None and check_instance_id(instance_id) in (self.instance_id, self.parent_instance_id):
-            raise OrchestratorCodeError(
-                f"Sub-orchestration {called!r} was given the id {instance_id!r}, which is this instance's own or its "
-                f"parent's. Choose another."
-            )
+        self._refuse_own_id(called, instance_id)
         spec = self._registry.orchestrators.get(called)
         type_ = expected_type or (spec.result_type if spec else Any)
         text = self._dump(input_, f"The input of orchestrator {called!r}")
@@ -209,6 +205,13 @@ class OrchestrationContext(HttpCalls):
             retry,
             lambda _: self._ledger.call_sub_orchestrator(called, text, type_, instance_id, chosen_version),
         )
+
+    def _refuse_own_id(self, called: str, chosen: str | None) -> None:
+        if chosen is not None and check_instance_id(chosen) in (self.instance_id, self.parent_instance_id):
+            raise OrchestratorCodeError(
+                f"Sub-orchestration {called!r} was given the id {chosen!r}, which is this instance's own or its "
+                f"parent's. Choose another."
+            )
 
     def call_sub_orchestrator_with_retry(
         self,

@@ -134,8 +134,7 @@ class HttpCalls:
         more. Request and answer, headers included, are kept in history.
 
         Args:
-            method: GET, POST, …
-            uri: an absolute http or https address.
+            method, uri: GET, POST, …; an absolute http or https address.
             content: the body, sent as JSON.
             headers: header fields; by default the body's type is application/json, or text/plain for ``is_raw_str``.
             token_source: not supported; send the token in a header.
@@ -153,18 +152,28 @@ class HttpCalls:
         """
         self._ledger.require_running()
         _refuse(token_source, content, is_raw_str, timeout)
+        request = self._request(method, uri, content, headers, is_raw_str, retry)
+        limits = {"asynchronous_pattern_enabled": asynchronous_pattern, "timeout": timeout}
+        return HttpTask(request.model_copy(update=limits), retry, self._ledger)
+
+    def _request(
+        self,
+        method: str,
+        uri: str,
+        content: Any,
+        headers: Mapping[str, str | Sequence[str]] | None,
+        is_raw_str: bool,
+        retry: RetryPolicy | None,
+    ) -> HttpRequest:
         body, type_ = self._body(content, is_raw_str)
         codes = retry.status_codes_to_retry if isinstance(retry, HttpRetryOptions) else ()
-        request = HttpRequest(
+        return HttpRequest(
             method=str(method).upper(),
             uri=str(uri),
             headers=_header_lists(headers, type_),
             content=body,
-            asynchronous_pattern_enabled=asynchronous_pattern,
             retry_options=None if retry is None else HttpRetryFields(status_codes_to_retry=codes),
-            timeout=timeout,
         )
-        return HttpTask(request, retry, self._ledger)
 
     def _body(self, content: Any, is_raw_str: bool) -> tuple[str | None, str | None]:
         """Return the body and its media type; none of both for none."""

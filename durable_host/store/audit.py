@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from django.db import IntegrityError, transaction
 
@@ -28,9 +28,21 @@ _DETAIL = 2_000
 _ANSWER = 10_000
 
 
+class About(TypedDict, total=False):
+    """What a request for a change is about."""
+
+    #: the orchestrator
+    target: str
+    instance_id: str
+    #: what the record shall say besides: the name of an event, a reason
+    detail: str
+    #: names this very request, if it must count once however often it is sent
+    request_key: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What somebody asks for."""
+    """What somebody asks for; see :class:`About`."""
 
     hub: str
     actor_kind: str
@@ -40,7 +52,6 @@ class Asked:
     target: str = ""
     instance_id: str = ""
     detail: str = ""
-    #: names this very request, if it must count once however often it is sent
     request_key: str = ""
 
 

@@ -49,7 +49,7 @@ def server() -> Iterator[str]:
         env |= {"DATABASE_URL": f"sqlite:///{directory}/durable.sqlite3", "REDIS_URL": "", "SECRET_KEY": ""}
         env |= {"DURABLE_EMBEDDED": "1", "LOG_LEVEL": "ERROR"}
         with running([sys.executable, str(PROJECT / "manage.py"), "durable_run"], env, log) as process:
-            wait_until(lambda: process.poll() is not None or "Open " in log.read_text(), 60, "the server")
+            wait_until(lambda: process.poll() is not None or "Open " in log.read_text(), "the server")
             found = re.search(r"http://[^/]+", log.read_text())
             if found is None:
                 raise RuntimeError(log.read_text())

@@ -11,13 +11,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+#: seconds that a test waits for what must come: a wait ends when it comes, and a busy machine may starve any process
+PATIENCE = 60.0
 
 
 class ServiceMissingError(Exception):
     """This machine has no such server."""
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     """Poll until the condition holds; fail after so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -87,7 +89,7 @@ class PostgresCluster:
                 [*self._as_server_user(), *server, *settings], stdout=log, stderr=log, cwd="/", start_new_session=True
             )
         ready = [str(self.bindir / "pg_isready"), "-q", "-h", str(self.root)]
-        wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, 30, "PostgreSQL to answer")
+        wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL to answer")
 
     def halt(self, signum: int = signal.SIGINT) -> None:
         """Stop the server at once and keep its data. SIGINT disconnects everybody first; SIGQUIT stops as a crash."""
@@ -98,7 +100,7 @@ class PostgresCluster:
             # Not to runuser, which may stand in front of it.
             os.kill(int((self.root / "data" / "postmaster.pid").read_text().split()[0]), signum)
         try:
-            process.wait(20)
+            process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -125,8 +127,8 @@ def end_group(process: subprocess.Popen[bytes], signum: int = signal.SIGTERM, se
             process.wait(seconds)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(10)
-    wait_until(lambda: not group_members(process.pid), 10, f"the process group {process.pid} to end")
+    process.wait(PATIENCE)
+    wait_until(lambda: not group_members(process.pid), f"the process group {process.pid} to end")
 
 
 @contextmanager

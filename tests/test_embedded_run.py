@@ -46,7 +46,7 @@ class Host:
             found[:] = re.findall(r"http://\S+token=\S+", self.output())
             return bool(found) or self.process.poll() is not None
 
-        wait_until(look, START_SECONDS, "the printed address")
+        wait_until(look, "the printed address")
         assert found, self.output()
         return found[0]
 
@@ -106,7 +106,7 @@ def stop(host: Host, signum: int = signal.SIGINT) -> int:
     """End the host and wait until nothing of it is left."""
     host.process.send_signal(signum)
     code = host.process.wait(STOP_SECONDS)
-    wait_until(lambda: not host.processes(), STOP_SECONDS, f"the host's processes to end: {host.processes()}")
+    wait_until(lambda: not host.processes(), f"the host's processes to end: {host.processes()}")
     return code
 
 
@@ -144,7 +144,7 @@ def test_it_starts_again_after_it_was_killed(start: Start) -> None:
     first.process.kill()
     for pid in first.redis_processes():
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not first.processes(), STOP_SECONDS, "all its processes to follow it")
+    wait_until(lambda: not first.processes(), "all its processes to follow it")
     assert first.redis_socket().exists()
     second = start(first.var)
     assert httpx.get(second.address()).status_code == 302
@@ -205,7 +205,7 @@ def test_it_stops_when_its_redis_dies(start: Start) -> None:
     os.kill(server, signal.SIGKILL)
     assert host.process.wait(STOP_SECONDS) == 1
     assert "The embedded Redis has stopped" in host.output()
-    wait_until(lambda: not host.processes(), STOP_SECONDS, "the host's processes to end")
+    wait_until(lambda: not host.processes(), "the host's processes to end")
 
 
 def test_the_secret_key_is_made_once_and_private(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from durable_host import gunicorn_local
-from tests.services import running, wait_until
+from tests.services import PATIENCE, running, wait_until
 
 MODULES = "tests.api.functions"
 
@@ -20,13 +20,13 @@ class Site:
 
     def __init__(self, url: str, log: Path) -> None:
         self.url, self.log = url, log
-        self.http = httpx.Client(base_url=url, timeout=30)
+        self.http = httpx.Client(base_url=url, timeout=PATIENCE)
 
     def output(self) -> str:
         """Everything that it has logged so far."""
         return self.log.read_text()
 
-    def finished(self, instance_id: str, seconds: float = 30) -> dict[str, Any]:
+    def finished(self, instance_id: str) -> dict[str, Any]:
         """Wait for the end of an instance and return its status."""
         found: dict[str, Any] = {}
 
@@ -35,7 +35,7 @@ class Site:
             found.update(response.json())
             return response.status_code == 200
 
-        wait_until(look, seconds, f"the end of {instance_id}: {found}")
+        wait_until(look, f"the end of {instance_id}: {found}")
         return found
 
 
@@ -71,7 +71,7 @@ def serve(
             site = Site(f"http://127.0.0.1:{port}", log)
             cleanup.callback(site.http.close)
             ready = lambda: process.poll() is not None or gunicorn_local.READY in site.output()  # noqa: E731
-            wait_until(ready, 30, "the web server")
+            wait_until(ready, "the web server")
             assert process.poll() is None, site.output()
             return site
 

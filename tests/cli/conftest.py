@@ -18,7 +18,7 @@ from django.utils import timezone
 from durable_host.core.status import RuntimeStatus
 from durable_host.models import Instance
 from tests.cli import orchestrators
-from tests.services import PROJECT
+from tests.services import PATIENCE, PROJECT
 
 MODULES = f"orchestrations,{orchestrators.__name__}"
 
@@ -84,7 +84,7 @@ def run(live_env: dict[str, str]) -> Run:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         return Answer(done.returncode, done.stdout, done.stderr)

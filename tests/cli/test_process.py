@@ -20,7 +20,7 @@ import pytest
 from durable_host.client import DurableClient
 from durable_host.core.status import RuntimeStatus
 from tests.cli.conftest import MODULES, Run, bare, clean_env
-from tests.services import PROJECT, wait_until
+from tests.services import PATIENCE, PROJECT, wait_until
 
 pytestmark = pytest.mark.once
 
@@ -69,9 +69,9 @@ def test_an_instance_that_is_steered(run: Run, worker_process: Start) -> None:
         return found is not None and found.runtime_status is status and found.custom_status is not None
 
     run("start-new", "cli_listen", "--instance-id", "l1")
-    wait_until(lambda: has(RuntimeStatus.RUNNING), 20, "the instance to listen")
+    wait_until(lambda: has(RuntimeStatus.RUNNING), "the instance to listen")
     assert run("suspend", "l1", "--reason", "lunch").code == 0
-    wait_until(lambda: has(RuntimeStatus.SUSPENDED), 20, "the suspension")
+    wait_until(lambda: has(RuntimeStatus.SUSPENDED), "the suspension")
     waited = run("get-status", "l1", "--wait", "--timeout", "0.5")
     assert waited.code == 6
     assert "manage.py durable resume l1" in waited.err
@@ -133,10 +133,10 @@ def test_ctrl_c_ends_the_waiting_and_not_the_instance(run: Run, live_env: dict[s
     log = tmp_path / "err"
     with open(log, "wb") as err:
         waiting = Popen([*COMMAND, "get-status", "s1", "--wait"], env=clean_env(live_env), stderr=err)
-    wait_until(lambda: b"Pending" in log.read_bytes(), 20, "the wait to begin")
+    wait_until(lambda: b"Pending" in log.read_bytes(), "the wait to begin")
     waiting.send_signal(signal.SIGINT)
 
-    assert waiting.wait(20) == 130
+    assert waiting.wait(PATIENCE) == 130
     assert "Stopped waiting; instance 's1' goes on" in log.read_text()
     assert DurableClient().get_status("s1") is not None
 
@@ -166,7 +166,7 @@ def on_terminal(live_env: dict[str, str], *args: str, columns: int = 80, **env: 
         except OSError:  # the other side is closed
             break
     os.close(ours)
-    process.wait(20)
+    process.wait(PATIENCE)
     return written.decode().replace("\r\n", "\n")
 
 

@@ -93,7 +93,7 @@ def test_a_real_worker_makes_the_calls(
         status = client.get_status(instance_id)
         return status is not None and status.is_finished
 
-    wait_until(is_finished, 60, "the report to be printed")
+    wait_until(is_finished, "the report to be printed")
     status = client.get_status(instance_id)
     assert status is not None
     assert (status.runtime_status, status.output) == (RuntimeStatus.COMPLETED, "B")

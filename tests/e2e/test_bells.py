@@ -23,7 +23,7 @@ from durable_host.client import DurableClient
 from durable_host.dispatch import doorbell
 from durable_host.store import queries
 from tests.e2e.conftest import E2E, StartWorker, worker_env
-from tests.services import PROJECT, running, wait_until
+from tests.services import PATIENCE, PROJECT, running, wait_until
 
 pytestmark = E2E
 
@@ -48,12 +48,12 @@ def test_it_lets_no_message_wait_for_the_sweep(client: DurableClient, start_work
     for _ in range(2):
         start_worker(**NO_SWEEP)
     ids = [client.start_new("two_letters") for _ in range(150)]
-    wait_until(lambda: queries.count_open_work("default")["waits"] == 150, 20, "all to listen")
+    wait_until(lambda: queries.count_open_work("default")["waits"] == 150, "all to listen")
     for number, id_ in enumerate(ids):
         client.raise_event(id_, "a", number)
         time.sleep(number % 5 / 1000)  # a few ms apart: while the first one's turn runs
         client.raise_event(id_, "b", -number)
-    wait_until(is_idle, 10, "all to end, long before the sweep")
+    wait_until(is_idle, "all to end, long before the sweep")
     assert [client.get_status(id_).output for id_ in ids] == [[n, -n] for n in range(150)]  # type: ignore[union-attr]
 
 
@@ -61,7 +61,7 @@ def test_it_lets_no_timer_wait_for_the_sweep(client: DurableClient, start_worker
     for _ in range(2):
         start_worker(**NO_SWEEP)
     ids = client.start_many("naps", [4] * 60)
-    wait_until(lambda: all(client.get_status(id_).is_finished for id_ in ids), 20, "all naps")  # type: ignore[union-attr]
+    wait_until(lambda: all(client.get_status(id_).is_finished for id_ in ids), "all naps")  # type: ignore[union-attr]
 
 
 def test_it_lets_no_activity_of_another_queue_wait_for_the_sweep(
@@ -69,17 +69,17 @@ def test_it_lets_no_activity_of_another_queue_wait_for_the_sweep(
 ) -> None:
     start_worker(**NO_SWEEP)
     start_worker("--queues", "other", **NO_SWEEP)
-    wait_until(lambda: len(queue.connection.smembers("rq:workers")) == 2, 15, "both workers")
+    wait_until(lambda: len(queue.connection.smembers("rq:workers")) == 2, "both workers")
     request = {"activity": "elsewhere", "trace": {"path": str(traces / "one")}}
     for _ in range(10):
-        client.wait_for_completion(client.start_new("call", request), 5)
+        client.wait_for_completion(client.start_new("call", request), PATIENCE)
 
 
 def test_it_shows_a_start_to_workers_only_after_the_commit(
     client: DurableClient, start_worker: StartWorker, queue: Any
 ) -> None:
     start_worker(**NO_SWEEP)
-    assert client.wait_for_completion(client.start_new("chain", 1), 15).output == 1
+    assert client.wait_for_completion(client.start_new("chain", 1), PATIENCE).output == 1
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has one writer: the worker cannot even look for work meanwhile")
     with transaction.atomic():
@@ -87,7 +87,7 @@ def test_it_shows_a_start_to_workers_only_after_the_commit(
         other = client.start_new("chain", 3)
         time.sleep(0.5)  # not a wait: the time in which a worker would have seen it
         assert [client.get_status(one).runtime_status for one in (id_, other)] == ["Pending", "Pending"]  # type: ignore[union-attr]
-    assert client.wait_for_completion(id_, 5).output == 2
+    assert client.wait_for_completion(id_, PATIENCE).output == 2
 
 
 @pytest.fixture
@@ -114,12 +114,12 @@ def test_it_works_under_stock_rq_workers(
 ) -> None:
     stock_worker("default", "--worker-class", worker_class, "--with-scheduler", *serializer)
     ids = [client.start_new("chain", 3), client.start_new("fan", 5), client.start_new("family", 2)]
-    assert [client.wait_for_completion(id_, 20).output for id_ in ids] == [3, 30, 2]
+    assert [client.wait_for_completion(id_, PATIENCE).output for id_ in ids] == [3, 30, 2]
     request = {"activity": "elsewhere", "trace": {"path": str(traces / "one")}}
     elsewhere = client.start_new("call", request)
-    wait_until(lambda: queries.count_open_work("default")["activities"], 10, "the activity")
+    wait_until(lambda: queries.count_open_work("default")["activities"], "the activity")
     stock_worker("other", "--worker-class", worker_class, *serializer)
-    assert client.wait_for_completion(elsewhere, 20).runtime_status == "Completed"
+    assert client.wait_for_completion(elsewhere, PATIENCE).runtime_status == "Completed"
     assert FailedJobRegistry(queue=queue).count == 0
 
 
@@ -128,7 +128,7 @@ def test_it_works_under_rqworker_with_the_projects_own_settings(
 ) -> None:
     stock_worker("default")
     ids = [client.start_new("chain", 3), client.start_new("naps", 2)]
-    assert [client.wait_for_completion(id_, 20).output for id_ in ids] == [3, 1]
+    assert [client.wait_for_completion(id_, PATIENCE).output for id_ in ids] == [3, 1]
 
 
 class Bomb:
@@ -183,8 +183,8 @@ def test_it_refuses_forged_jobs_and_goes_on(
         start_worker(**NO_SWEEP)
     else:
         stock_worker("default", "--worker-class", worker_class)
-    wait_until(lambda: queue.count == 0, 15, "the forged jobs to be taken")
+    wait_until(lambda: queue.count == 0, "the forged jobs to be taken")
     id_ = client.start_new("chain", 2)
-    assert client.wait_for_completion(id_, 10).output == 2
+    assert client.wait_for_completion(id_, PATIENCE).output == 2
     assert list(traces.iterdir()) == []
-    wait_until(lambda: FailedJobRegistry(queue=queue).count >= 4, 10, "the forged jobs to be shown as failed")
+    wait_until(lambda: FailedJobRegistry(queue=queue).count >= 4, "the forged jobs to be shown as failed")

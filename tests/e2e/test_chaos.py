@@ -141,8 +141,8 @@ def test_it_completes_everything_as_if_no_worker_had_ever_been_killed(
         if kill % 2:
             send_letters(client, kill // 2)
         crew.kill_one()
-    wait_until(lambda: is_done(client, expected), 40, "all instances to end")
+    wait_until(lambda: is_done(client, expected), "all instances to end")
     assert {id_: client.get_status(id_).output for id_ in expected} == expected  # type: ignore[union-attr]
-    wait_until(lambda: not any(queries.count_open_work("default").values()), 5, "the last messages to be dropped")
+    wait_until(lambda: not any(queries.count_open_work("default").values()), "the last messages to be dropped")
     assert_whole(client)
     assert histories(client) == calm

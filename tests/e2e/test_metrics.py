@@ -13,7 +13,7 @@ from durable_host.client import DurableClient
 from durable_host.core.access import Scope
 from durable_host.store import keys, workers
 from tests.e2e.conftest import StartWorker
-from tests.services import wait_until
+from tests.services import PATIENCE, wait_until
 
 # All applications: the scrape goes through the middleware of the site.
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
@@ -46,7 +46,7 @@ def test_a_chain_and_a_failing_activity_are_counted_exactly(
     chains = [client.start_new("chain", 5) for _ in range(12)]
     ids = [*chains, client.start_new("retried", 1), client.start_new("rounds", 2)]
     for id_ in ids:
-        client.wait_for_completion(id_, 40)
+        client.wait_for_completion(id_, PATIENCE)
     expected = {
         ("orchestrations_started_total", "chain"): 12,
         ("orchestrations_completed_total", "chain"): 12,
@@ -62,10 +62,10 @@ def test_a_chain_and_a_failing_activity_are_counted_exactly(
         ("orchestrations_completed_total", "rounds"): 1,
         ("orchestrations_failed_total", "chain"): 0,
     }
-    wait_until(lambda: matching(scrape(key), expected) == expected, 10, "the workers to show what they have counted")
+    wait_until(lambda: matching(scrape(key), expected) == expected, "the workers to show what they have counted")
     for worker in (first, second):
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(20) == 0
+        assert worker.wait(PATIENCE) == 0
     # What a worker counted outlives it for a while, so that the last scrape misses nothing.
     assert matching(scrape(key), expected) == expected
     assert [one.is_lost for one in workers.list_workers("default")] == [False, False]
@@ -79,14 +79,14 @@ def test_a_killed_worker_is_seen_to_be_lost(
     client: DurableClient, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = start_worker()
-    wait_until(lambda: workers.list_live_workers("default"), 20, "the worker to show itself")
+    wait_until(lambda: workers.list_live_workers("default"), "the worker to show itself")
     (seen,) = workers.list_live_workers("default")
     assert (seen.report.queue, seen.report.pid) == ("default", worker.pid)
     assert workers.queues_without_worker("default") == []
     worker.kill()
-    worker.wait(10)
+    worker.wait(PATIENCE)
     monkeypatch.setattr(workers, "_LEAST_PATIENCE", workers.patience() / 10)
     monkeypatch.setattr(workers, "_SWEEPS_MISSED", 0)
-    wait_until(lambda: not workers.list_live_workers("default"), 10, "its silence to be noticed")
+    wait_until(lambda: not workers.list_live_workers("default"), "its silence to be noticed")
     assert [one.is_lost for one in workers.list_workers("default")] == [True]
     assert workers.queues_without_worker("default") == ["default"]

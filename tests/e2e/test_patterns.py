@@ -20,16 +20,16 @@ from durable_host import RuntimeStatus
 from durable_host.client import DurableClient
 from durable_host.store import queries
 from tests.e2e.conftest import E2E, StartWorker
-from tests.services import PROJECT, wait_until
+from tests.services import PATIENCE, PROJECT, wait_until
 
 pytestmark = E2E
 
 ORDER = {"order_id": "1001", "items": {"tea": 2}, "amount": "19.90", "card": {"token": "tok_1", "limit": "100"}}
 
 
-def finish(client: DurableClient, name: str, input_: Any, seconds: float = 20) -> Any:
+def finish(client: DurableClient, name: str, input_: Any) -> Any:
     """Run an instance to its end and return its status."""
-    return client.wait_for_completion(client.start_new(name, input_), seconds)
+    return client.wait_for_completion(client.start_new(name, input_), PATIENCE)
 
 
 def books(tmp_path: Path, question: str) -> list[Any]:
@@ -99,7 +99,7 @@ def test_it_measures_trees_as_find_and_wc_do(client: DurableClient, start_worker
         copies.append(copy)
     ids = [client.start_new("fan_out_fan_in", {"root": str(root)}) for root in copies]
     for id_, root in zip(ids, copies, strict=True):
-        assert totals(client.wait_for_completion(id_, 30)) == by_find_and_wc(root)
+        assert totals(client.wait_for_completion(id_, PATIENCE)) == by_find_and_wc(root)
 
 
 def test_it_measures_right_although_a_worker_is_killed(
@@ -112,14 +112,14 @@ def test_it_measures_right_although_a_worker_is_killed(
     def measured() -> int:
         return sum(event.event_type == "TaskCompleted" for event in client.get_history(id_))
 
-    wait_until(lambda: measured() >= 5, 20, "some files to be measured")
+    wait_until(lambda: measured() >= 5, "some files to be measured")
     os.killpg(victim.pid, signal.SIGKILL)
     victim.wait()
     status = client.get_status(id_)
     assert status is not None
     assert not status.is_finished
     start_worker("--max-activities", "4")
-    assert totals(client.wait_for_completion(id_, 30)) == by_find_and_wc(root)
+    assert totals(client.wait_for_completion(id_, PATIENCE)) == by_find_and_wc(root)
     assert not any(queries.count_open_work("default").values())
 
 
@@ -127,7 +127,7 @@ def test_it_shows_progress_while_it_counts(client: DurableClient, start_worker: 
     start_worker()
     seen = []
     id_ = client.start_new("async_http_api", {"up_to": 20_000_000, "parts": 20})
-    status = client.wait_for_completion(id_, 30, on_poll=lambda one: seen.append(one.custom_status))
+    status = client.wait_for_completion(id_, PATIENCE, on_poll=lambda one: seen.append(one.custom_status))
     assert status.output == {"up_to": 20_000_000, "primes": 1_270_607}
     done = [one["done"] for one in seen if one]
     assert done == sorted(done)
@@ -205,9 +205,9 @@ def test_it_settles_what_the_approver_decides(
 ) -> None:
     start_worker()
     id_ = client.start_new("human_interaction", EXPENSE)
-    wait_until(lambda: queries.count_open_work("default")["waits"], 15, "the question")
+    wait_until(lambda: queries.count_open_work("default")["waits"], "the question")
     client.raise_event(id_, "approvalevent", answer)
-    status = client.wait_for_completion(id_, 10)
+    status = client.wait_for_completion(id_, PATIENCE)
     assert status.output == {"decision": decision, "stage": "approver"}
     assert not any(queries.count_open_work("default").values())
 
@@ -217,9 +217,9 @@ def test_it_escalates_when_nobody_answers_in_time(
 ) -> None:
     start_worker()
     id_ = client.start_new("human_interaction", {**EXPENSE, "timeout_seconds": 1.0})
-    wait_until(lambda: (client.get_status(id_).custom_status or {}).get("stage") == "manager", 15, "the escalation")  # type: ignore[union-attr]
-    wait_until(lambda: queries.count_open_work("default")["waits"], 5, "the second question")
+    wait_until(lambda: (client.get_status(id_).custom_status or {}).get("stage") == "manager", "the escalation")  # type: ignore[union-attr]
+    wait_until(lambda: queries.count_open_work("default")["waits"], "the second question")
     client.raise_event(id_, "ApprovalEvent", True)
-    assert client.wait_for_completion(id_, 10).output == {"decision": "approved", "stage": "manager"}
+    assert client.wait_for_completion(id_, PATIENCE).output == {"decision": "approved", "stage": "manager"}
     letters = [json.loads(path.read_text()) for path in (tmp_path / "outbox").glob("*.json")]
     assert sorted(letter["to"] for letter in letters) == ["ann", "eve", "max"]

@@ -18,7 +18,7 @@ from durable_host.client import DurableClient
 from durable_host.dispatch import doorbell
 from durable_host.embedded import EmbeddedRedis
 from tests.e2e.conftest import E2E, worker_env
-from tests.services import wait_until
+from tests.services import PATIENCE, wait_until
 
 pytestmark = E2E
 
@@ -57,8 +57,8 @@ def registered(redis: EmbeddedRedis) -> int:
         return len(connection.smembers("rq:workers"))
 
 
-def finishes(client: DurableClient, seconds: float = 15) -> bool:
-    output: int = client.wait_for_completion(client.start_new("chain", 3), seconds).output
+def finishes(client: DurableClient) -> bool:
+    output: int = client.wait_for_completion(client.start_new("chain", 3), PATIENCE).output
     return output == 3
 
 
@@ -68,10 +68,10 @@ def test_it_works_without_redis_from_the_start_and_registers_when_it_comes(
     worker = start_worker()
     assert finishes(client)
     redis.start()
-    wait_until(lambda: registered(redis) == 1, 15, "the worker to be registered")
+    wait_until(lambda: registered(redis) == 1, "the worker to be registered")
     assert finishes(client)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(10) == 0
+    assert worker.wait(PATIENCE) == 0
 
 
 def test_it_stops_in_order_while_redis_is_away(
@@ -80,7 +80,7 @@ def test_it_stops_in_order_while_redis_is_away(
     worker = start_worker()
     assert finishes(client)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(15) == 0
+    assert worker.wait(PATIENCE) == 0
     assert "Host stopped." in (tmp_path / "worker-1.log").read_text()
 
 
@@ -89,18 +89,18 @@ def test_it_survives_a_restart_of_redis_and_is_registered_again(
 ) -> None:
     redis.start()
     worker = start_worker()
-    wait_until(lambda: registered(redis) == 1, 15, "the worker to be registered")
+    wait_until(lambda: registered(redis) == 1, "the worker to be registered")
     assert finishes(client)
     ids = client.start_many("chain", [40] * 5)
     redis.stop()
-    assert [client.wait_for_completion(id_, 20).output for id_ in ids] == [40] * 5
+    assert [client.wait_for_completion(id_, PATIENCE).output for id_ in ids] == [40] * 5
     assert finishes(client)
     redis.start()
-    wait_until(lambda: registered(redis) == 1, 20, "the worker to be registered again")
+    wait_until(lambda: registered(redis) == 1, "the worker to be registered again")
     assert finishes(client)
     assert worker.poll() is None
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(10) == 0
+    assert worker.wait(PATIENCE) == 0
 
 
 def test_it_survives_the_loss_of_all_that_redis_knew(
@@ -108,15 +108,15 @@ def test_it_survives_the_loss_of_all_that_redis_knew(
 ) -> None:
     redis.start()
     start_worker()
-    wait_until(lambda: registered(redis) == 1, 15, "the worker to be registered")
+    wait_until(lambda: registered(redis) == 1, "the worker to be registered")
     ids = client.start_many("chain", [30] * 5)
     with Redis.from_url(url(redis)) as connection:
         for _ in range(5):
             connection.flushall()
             time.sleep(0.05)  # not a wait: while they run
-    assert [client.wait_for_completion(id_, 20).output for id_ in ids] == [30] * 5
+    assert [client.wait_for_completion(id_, PATIENCE).output for id_ in ids] == [30] * 5
     assert finishes(client)
-    wait_until(lambda: registered(redis) == 1, 20, "the worker to be registered again")
+    wait_until(lambda: registered(redis) == 1, "the worker to be registered again")
 
 
 def test_it_takes_calls_at_once_while_redis_is_away_or_hangs(client: DurableClient, redis: EmbeddedRedis) -> None:
@@ -127,7 +127,7 @@ def test_it_takes_calls_at_once_while_redis_is_away_or_hangs(client: DurableClie
     assert time.monotonic() - begun < 2
     redis.start()
     assert redis.process is not None
-    wait_until(lambda: time.monotonic() > doorbell._Outage.until, 3, "the next try")
+    wait_until(lambda: time.monotonic() > doorbell._Outage.until, "the next try")
     client.start_new("letters", 1)
     assert django_rq.get_queue("default", connection=doorbell._queue("default").connection).count == 1
     os.killpg(redis.process.pid, signal.SIGSTOP)

@@ -18,7 +18,7 @@ from durable_host.client import DurableClient
 from durable_host.models import ActivityTask, Instance
 from durable_host.store import queries
 from tests.e2e.conftest import E2E, StartWorker, worker_env
-from tests.services import group_members, running, wait_until
+from tests.services import PATIENCE, group_members, running, wait_until
 
 pytestmark = E2E
 
@@ -37,12 +37,12 @@ def test_it_runs_an_activity_on_the_workers_of_its_queue(
 ) -> None:
     turns = start_worker()
     id_ = call(client, "elsewhere", traces / "one")
-    wait_until(lambda: ActivityTask.objects.filter(queue="other").exists(), 15, "the activity to be scheduled")
+    wait_until(lambda: ActivityTask.objects.filter(queue="other").exists(), "the activity to be scheduled")
     assert lines(traces / "one") == []
     other = start_worker("--queues", "other")
-    assert client.wait_for_completion(id_, 15).output == other.pid
+    assert client.wait_for_completion(id_, PATIENCE).output == other.pid
     again = call(client, "elsewhere", traces / "two")
-    assert client.wait_for_completion(again, 15).output == other.pid != turns.pid
+    assert client.wait_for_completion(again, PATIENCE).output == other.pid != turns.pid
 
 
 def test_it_runs_several_processes_under_one_supervisor(
@@ -50,15 +50,15 @@ def test_it_runs_several_processes_under_one_supervisor(
 ) -> None:
     pool = start_worker("--processes", "2", "--max-activities", "1", ACTIVITY_LEASE=5.0)
     ids = [call(client, "traced", traces / str(number), 0.3) for number in range(8)]
-    pids = {client.wait_for_completion(id_, 30).output for id_ in ids}
+    pids = {client.wait_for_completion(id_, PATIENCE).output for id_ in ids}
     assert len(pids) == 2
     assert pool.pid not in pids
     os.kill(pids.pop(), signal.SIGKILL)  # the supervisor starts another one
-    wait_until(lambda: len(group_members(pool.pid)) == 3, 10, "the dead process to be replaced")
-    assert client.wait_for_completion(client.start_new("chain", 3), 20).output == 3
+    wait_until(lambda: len(group_members(pool.pid)) == 3, "the dead process to be replaced")
+    assert client.wait_for_completion(client.start_new("chain", 3), PATIENCE).output == 3
     pool.send_signal(signal.SIGTERM)
-    assert pool.wait(20) == 0
-    wait_until(lambda: not group_members(pool.pid), 5, "all processes to end")
+    assert pool.wait(PATIENCE) == 0
+    wait_until(lambda: not group_members(pool.pid), "all processes to end")
 
 
 @pytest.mark.parametrize(("activity", "trace"), [("endless", ["begin"]), ("endless_async", ["begin", "cancelled"])])
@@ -67,11 +67,11 @@ def test_it_fails_an_activity_that_outruns_its_limit_and_can_still_stop(
 ) -> None:
     worker = start_worker("--max-activities", "1")
     id_ = call(client, activity, traces / "one")
-    output = client.wait_for_completion(id_, 15).output
+    output = client.wait_for_completion(id_, PATIENCE).output
     assert output == f"TimeoutError: Activity '{activity}' ran longer than its limit of 0:00:00.300000."
-    wait_until(lambda: [line.split()[0] for line in lines(traces / "one")] == trace, 5, "the trace")
+    wait_until(lambda: [line.split()[0] for line in lines(traces / "one")] == trace, "the trace")
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(10) == 0
+    assert worker.wait(PATIENCE) == 0
 
 
 def test_it_lets_a_running_activity_end_before_it_stops(
@@ -79,9 +79,9 @@ def test_it_lets_a_running_activity_end_before_it_stops(
 ) -> None:
     worker = start_worker()
     id_ = call(client, "traced", traces / "one", 1.0)
-    wait_until(lambda: lines(traces / "one"), 15, "the activity to begin")
+    wait_until(lambda: lines(traces / "one"), "the activity to begin")
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(10) == 0
+    assert worker.wait(PATIENCE) == 0
     status = client.get_status(id_)
     assert status is not None
     assert status.output == worker.pid
@@ -93,15 +93,15 @@ def test_it_hands_back_what_does_not_end_within_the_grace(
 ) -> None:
     first = start_worker(SHUTDOWN_GRACE=0.3, ACTIVITY_LEASE=60.0, SWEEP_INTERVAL=60.0, AFFINITY=30.0)
     id_ = call(client, "traced", traces / "one", 4.0)
-    wait_until(lambda: lines(traces / "one"), 15, "the activity to begin")
+    wait_until(lambda: lines(traces / "one"), "the activity to begin")
     begun = time.monotonic()
     first.send_signal(signal.SIGTERM)
-    assert first.wait(10) == 0
+    assert first.wait(PATIENCE) == 0
     assert time.monotonic() - begun < 4
     assert ActivityTask.objects.values_list("owner", "attempt").get() == ("", 0)
     assert Instance.objects.values_list("owner", flat=True).get() == ""
     second = start_worker(SWEEP_INTERVAL=60.0)
-    assert client.wait_for_completion(id_, 15).output == second.pid
+    assert client.wait_for_completion(id_, PATIENCE).output == second.pid
 
 
 #: a worker to which the signal comes at the worst line: while its host's thread starts
@@ -123,14 +123,14 @@ run_workers(["default"], 1)
 def test_it_stops_in_order_when_it_is_told_to_while_it_starts(live_env: dict[str, str], tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
     with running([sys.executable, "-c", _SIGNALLED_AT_ITS_START], worker_env(live_env), log) as worker:
-        assert worker.wait(20) == 0
+        assert worker.wait(PATIENCE) == 0
     assert "Host stopped." in log.read_text()
     assert "Traceback" not in log.read_text()
 
 
 @pytest.mark.parametrize("option", [["--queues", "nowhere"], ["--processes", "0"], ["--max-activities", "0"]])
 def test_it_refuses_options_that_make_no_sense(start_worker: StartWorker, tmp_path: Path, option: list[str]) -> None:
-    assert start_worker(*option).wait(20) == 1
+    assert start_worker(*option).wait(PATIENCE) == 1
     output = (tmp_path / "worker-1.log").read_text()
     assert "CommandError" in output
     assert "Traceback" not in output
@@ -140,7 +140,7 @@ def test_it_stops_by_itself_when_idle_if_told_so(
     client: DurableClient, start_worker: StartWorker, traces: Path
 ) -> None:
     ids = [client.start_new("chain", 5) for _ in range(3)]
-    assert start_worker("--burst").wait(15) == 0
+    assert start_worker("--burst").wait(PATIENCE) == 0
     assert [client.get_status(id_).output for id_ in ids] == [5, 5, 5]  # type: ignore[union-attr]
 
 
@@ -152,7 +152,7 @@ def outlast(start_worker: StartWorker, done: Callable[[], bool], deaths: int) ->
     """Start a worker again as often as it dies; return how often."""
     worker = start_worker(MAX_DELIVERY_ATTEMPTS=2, ACTIVITY_LEASE=1.0)
     for death in range(deaths):
-        wait_until(partial(_has_ended, worker, done), 15, "an end")
+        wait_until(partial(_has_ended, worker, done), "an end")
         if worker.poll() is None:
             return death
         worker = start_worker(MAX_DELIVERY_ATTEMPTS=2, ACTIVITY_LEASE=1.0)
@@ -169,7 +169,7 @@ def test_it_gives_up_an_activity_that_kills_its_worker(
         return status is not None and status.is_finished
 
     assert outlast(start_worker, is_done, 5) == 2
-    assert "PoisonousActivityError" in client.wait_for_completion(id_, 5).output
+    assert "PoisonousActivityError" in client.wait_for_completion(id_, PATIENCE).output
     assert len(lines(traces / "one")) == 2
 
 
@@ -183,18 +183,18 @@ def test_it_parks_an_orchestrator_that_kills_its_worker_and_goes_on_with_the_oth
         return bool(Instance.objects.exclude(stall_reason="").count())
 
     assert outlast(start_worker, is_parked, 5) == 2
-    assert [client.wait_for_completion(id_, 10).output for id_ in others] == [2] * 5
+    assert [client.wait_for_completion(id_, PATIENCE).output for id_ in others] == [2] * 5
     status = client.get_status(deadly)
     assert status is not None
     assert (status.runtime_status, status.is_finished) == (RuntimeStatus.PENDING, False)
     (traces / "mended").touch()
     start_worker()  # new code: what is parked gets another chance
-    assert client.wait_for_completion(deadly, 15).output == "mended"
+    assert client.wait_for_completion(deadly, PATIENCE).output == "mended"
 
 
 def test_it_survives_an_activity_that_exits(client: DurableClient, start_worker: StartWorker, traces: Path) -> None:
     worker = start_worker()
-    output = client.wait_for_completion(call(client, "leave_by_exit", traces / "one"), 15).output
+    output = client.wait_for_completion(call(client, "leave_by_exit", traces / "one"), PATIENCE).output
     assert output == "SystemExit: 3"
     assert worker.poll() is None
     assert not any(queries.count_open_work("default").values())

@@ -13,6 +13,7 @@ from durable_host import OrchestrationContext, RuntimeStatus
 from durable_host.models import EPOCH, ActivityTask, Instance, PendingEvent
 from durable_host.store import claims
 from durable_host.store.shapes import ClaimedInstance
+from tests.services import PATIENCE
 from tests.store.conftest import MovingClock
 from tests.store.workbench import STORE, Workbench, assert_nothing_is_left, row_counts, row_of
 
@@ -97,12 +98,12 @@ def test_it_passes_over_rows_that_another_connection_is_claiming(bench: Workbenc
         with transaction.atomic():
             list(Instance.objects.select_for_update().filter(instance_id="locked"))
             is_locked.set()
-            may_go.wait(10)
+            may_go.wait(PATIENCE)
         connections.close_all()
 
     other = threading.Thread(target=hold)
     other.start()
-    is_locked.wait(10)
+    is_locked.wait(PATIENCE)
     assert ids(claim("a")) == ["free"]
     may_go.set()
     other.join()

@@ -12,7 +12,7 @@ from django.db import OperationalError
 from durable_host import OrchestrationContext, RuntimeStatus
 from durable_host.store import claims
 from durable_host.store.checkpoint import checkpoint
-from tests.services import wait_until
+from tests.services import PATIENCE, wait_until
 from tests.store.conftest import MovingClock
 from tests.store.workbench import STORE, Bells, Workbench, assert_nothing_is_left, row_of
 
@@ -119,7 +119,7 @@ def test_a_database_that_fails_at_the_checkpoint_counts_as_nobodys_attempt(
     try:
         bench.client.raise_event("one", "Answer")
         host.wake()
-        status = bench.client.wait_for_completion("one", timeout=20)
+        status = bench.client.wait_for_completion("one", timeout=PATIENCE)
     finally:
         host.stop()
         running.join()
@@ -135,7 +135,7 @@ def test_a_full_worker_tells_another_one_of_the_bell_it_cannot_answer(bench: Wor
 
     def slow(number: int) -> int:
         is_running.set()
-        may_end.wait(20)
+        may_end.wait(PATIENCE)
         return number
 
     bench.orchestrator(two)
@@ -146,17 +146,17 @@ def test_a_full_worker_tells_another_one_of_the_bell_it_cannot_answer(bench: Wor
     try:
         bench.client.start_new("two", instance_id="pair")
         host.wake()
-        assert is_running.wait(20)
-        wait_until(lambda: bells.queues == ["default", "default"], 20, "the bells of the start and of the checkpoint")
+        assert is_running.wait(PATIENCE)
+        wait_until(lambda: bells.queues == ["default", "default"], "the bells of the start and of the checkpoint")
         bells.queues.clear()
         answering = threading.Thread(target=host.wake_and_wait)
         answering.start()
+        wait_until(lambda: bells.queues == ["default"], "the bell for another worker")
         answering.join(0.5)
         assert answering.is_alive()
-        assert bells.queues == ["default"]
         may_end.set()
-        assert bench.client.wait_for_completion("pair", timeout=20).output == [0, 1]
-        answering.join(20)
+        assert bench.client.wait_for_completion("pair", timeout=PATIENCE).output == [0, 1]
+        answering.join(PATIENCE)
         assert not answering.is_alive()
     finally:
         may_end.set()

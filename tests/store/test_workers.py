@@ -17,6 +17,7 @@ from durable_host.dispatch.host import Host
 from durable_host.models import WorkerState
 from durable_host.store import claims, clock, workers
 from durable_host.store.workers import WorkerReport
+from tests.services import PATIENCE
 from tests.store.conftest import MovingClock
 from tests.store.workbench import STORE, Workbench
 
@@ -241,7 +242,7 @@ def test_a_dead_workers_activity_counts_as_redelivered_and_its_late_result_as_la
         if began.is_set():
             return "second"
         began.set()
-        may_end.wait(20)
+        may_end.wait(PATIENCE)
         return "first"
 
     bench.orchestrator(slow)
@@ -255,11 +256,11 @@ def test_a_dead_workers_activity_counts_as_redelivered_and_its_late_result_as_la
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert began.wait(20)
+    assert began.wait(PATIENCE)
     moving_clock.advance(seconds=31)  # the lease and the affinity of the first are over
     bench.host("second").run_until_idle()
     may_end.set()
-    thread.join(20)
+    thread.join(PATIENCE)
     assert bench.status("slow").output == "second"
     # Both hosts live in this process, and so do their instruments: the first one's row has all of it.
     assert count(metrics.ACTIVITIES_REDELIVERED, "first") == {"sleeps": 1}

@@ -68,9 +68,9 @@ class AppInsights(Inbox):
             found = [row for row in self.tables[table] if all(row.get(key) == value for key, value in where.items())]
         return sorted(found, key=lambda row: row["timestamp"])
 
-    def wait_for_rows(self, table: str, count: int = 1, seconds: float = 15, **where: Any) -> list[Row]:
+    def wait_for_rows(self, table: str, count: int = 1, **where: Any) -> list[Row]:
         """Return the rows once there are so many."""
-        self.wait_for(lambda: len(self.rows(table, **where)) >= count, f"{count} of {table} {where}", seconds)
+        self.wait_for(lambda: len(self.rows(table, **where)) >= count, f"{count} of {table} {where}")
         return self.rows(table, **where)
 
     def take(self, body: bytes) -> tuple[int, dict[str, Any]]:

@@ -78,14 +78,14 @@ class Otlp(Inbox):
         with self.changed:
             return [span for span in self.spans if span.name == name]
 
-    def wait_for_spans(self, count: int, seconds: float = 15) -> list[Span]:
+    def wait_for_spans(self, count: int) -> list[Span]:
         """Return the spans once there are so many."""
-        self.wait_for(lambda: len(self.spans) >= count, f"{count} spans", seconds)
+        self.wait_for(lambda: len(self.spans) >= count, f"{count} spans")
         return list(self.spans)
 
-    def wait_for_logs(self, count: int, seconds: float = 15) -> list[Log]:
+    def wait_for_logs(self, count: int) -> list[Log]:
         """Return the log records once there are so many."""
-        self.wait_for(lambda: len(self.logs) >= count, f"{count} log records", seconds)
+        self.wait_for(lambda: len(self.logs) >= count, f"{count} log records")
         return list(self.logs)
 
     def take(self, request: Message) -> None:

@@ -21,7 +21,7 @@ from durable_host.store import queries, workers
 from durable_host.telemetry import pipeline
 from tests.e2e.conftest import worker_env
 from tests.e2e.test_patterns import EXPENSE, ORDER, Site, make_tree, serving
-from tests.services import PROJECT, running, wait_until
+from tests.services import PATIENCE, PROJECT, running, wait_until
 from tests.telemetry.conftest import Start
 from tests.telemetry.insights import AppInsights
 from tests.telemetry.kusto import run
@@ -59,7 +59,7 @@ class Observatory:
 
     def finish(self, instance_id: str) -> Any:
         """Wait for the end of an instance, and for the telling of it."""
-        status = self.client.wait_for_completion(instance_id, 30)
+        status = self.client.wait_for_completion(instance_id, PATIENCE)
         assert pipeline.flush()
         self.insights.wait_for_rows("customEvents", name=f"Orchestration{status.runtime_status}")
         self.otlp.wait_for(lambda: not self.missing(), "every parent of every span")
@@ -151,7 +151,7 @@ def test_a_chain_whose_worker_is_killed_is_one_story_and_one_trace(observatory: 
     victim = observatory.start_worker()
     with closed(tmp_path / "shop.sqlite3"):
         id_ = observatory.client.start_new("function_chaining", ORDER)
-        wait_until(lambda: ("reserve_stock", "Started") in observatory.story(id_), 15, "the first activity to begin")
+        wait_until(lambda: ("reserve_stock", "Started") in observatory.story(id_), "the first activity to begin")
         os.killpg(victim.pid, signal.SIGKILL)
         victim.wait()
     observatory.start_worker()
@@ -196,7 +196,7 @@ def test_a_chain_whose_worker_is_killed_is_one_story_and_one_trace(observatory: 
 def test_a_fan_out_over_two_workers_is_one_trace(observatory: Observatory, tmp_path: Path) -> None:
     for _ in range(2):
         observatory.start_worker("--max-activities", "1")
-    wait_until(lambda: len(workers.list_live_workers("default")) == 2, 20, "both workers")
+    wait_until(lambda: len(workers.list_live_workers("default")) == 2, "both workers")
     root = make_tree(tmp_path / "tree", 40, 30_000)
     id_ = observatory.client.start_new("fan_out_fan_in", {"root": str(root)})
     files = observatory.finish(id_).output["files"]
@@ -280,7 +280,7 @@ def test_a_monitor_shows_its_timers_and_the_alert_that_it_sends(observatory: Obs
 def test_an_approval_shows_who_was_waited_for_and_the_event(observatory: Observatory) -> None:
     observatory.start_worker()
     id_ = observatory.client.start_new("human_interaction", EXPENSE)
-    wait_until(lambda: queries.count_open_work("default")["waits"], 15, "the question")
+    wait_until(lambda: queries.count_open_work("default")["waits"], "the question")
     observatory.client.raise_event(id_, "ApprovalEvent", True)
     observatory.finish(id_)
     pattern = "human_interaction"

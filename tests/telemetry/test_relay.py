@@ -26,7 +26,7 @@ from durable_host.telemetry import pipeline
 from durable_host.telemetry import relay as relays
 from durable_host.telemetry.chronicle import Attempt, Subject
 from durable_host.telemetry.relay import Outbox, Relay, run
-from tests.services import PROJECT, wait_until
+from tests.services import PATIENCE, PROJECT, wait_until
 from tests.telemetry import wire
 from tests.telemetry.conftest import Start
 from tests.telemetry.otlp import Otlp
@@ -90,7 +90,7 @@ def closing(relay: Relay) -> Iterator[Relay]:
         relay.close()
         if relay._writer.is_alive() and process is not None:
             process.kill()
-            relay._writer.join(10)
+            relay._writer.join(PATIENCE)
         assert not relay._writer.is_alive()
         assert relay._process is None or relay._process.returncode is not None
 
@@ -112,7 +112,7 @@ def start_relay(monkeypatch: pytest.MonkeyPatch, otlp: Otlp) -> Iterator[Callabl
 
 def process_of(relay: Relay) -> subprocess.Popen[bytes]:
     """Return the process beside, once it runs."""
-    wait_until(lambda: relay._process is not None and relay._process.poll() is None, 10, "the relay's process")
+    wait_until(lambda: relay._process is not None and relay._process.poll() is None, "the relay's process")
     assert relay._process is not None
     return relay._process
 
@@ -200,8 +200,8 @@ def test_all_that_was_written_arrives_although_the_writer_is_killed(tmp_path: Pa
         os.killpg(victim.pid, signal.SIGINT)  # a Ctrl-C reaches the relay, too; it ends with its pipe
         victim.kill()
         victim.wait()
-        assert len({span.span_id for span in otlp.wait_for_spans(1500, 40)}) == 1500
-        wait_until(lambda: not _is_running(pid), 20, "the relay to end")
+        assert len({span.span_id for span in otlp.wait_for_spans(1500)}) == 1500
+        wait_until(lambda: not _is_running(pid), "the relay to end")
         assert "Error" not in victim.stderr.read().replace("KeyboardInterrupt", "")
     assert len(otlp.spans) == 1500
 
@@ -228,9 +228,9 @@ def test_a_relay_that_is_killed_is_replaced_and_goes_on_after_a_replay(
     otlp.wait_for(lambda: len(otlp.logs) >= 3, "the first turn")
     first = process_of(relay)
     first.kill()
-    wait_until(lambda: relay._process is not first and relay._process is not None, 15, "another relay")
+    wait_until(lambda: relay._process is not first and relay._process is not None, "another relay")
     relay.ended(attempt(), outcome())
-    wait_until(relay.hand_over, 10, "the demand for replays")
+    wait_until(relay.hand_over, "the demand for replays")
     assert not relay.hand_over()
     relay.turn(Subject(2, "n-2", 0), last_turn())  # a turn before its replay: nothing true can be told of it
     relay.forget(1)
@@ -254,7 +254,7 @@ def test_a_relay_that_cannot_start_costs_the_worker_nothing(
     monkeypatch.setattr(relays, "_PAUSES", (0.02, 0.08))
     monkeypatch.setattr(relays, "_LOOK_EVERY", 0.01)
     relay = start_relay("/nonexistent/python")
-    wait_until(lambda: len(caplog.records) >= 3, 10, "several tries")
+    wait_until(lambda: len(caplog.records) >= 3, "several tries")
     relay.ended(attempt(), outcome())
     relay.hand_over()
     began = time.monotonic()
@@ -275,7 +275,7 @@ def test_a_relay_that_ends_again_and_again_is_not_started_in_a_hurry(
 
     monkeypatch.setattr(Outbox, "is_closed_within", pause)
     start_relay("/bin/false")
-    wait_until(lambda: len(pauses) >= 8, 20, "eight losses")
+    wait_until(lambda: len(pauses) >= 8, "eight losses")
     assert pauses[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
@@ -313,7 +313,7 @@ def test_an_endpoint_that_hangs_keeps_neither_worker_nor_relay(tmp_path: Path) -
             pid = int(victim.stdout.readline())
             victim.kill()
             victim.wait()
-            wait_until(lambda: not _is_running(pid), relays._FLUSH_SECONDS + relays._STOP_SECONDS + 10, "its end")
+            wait_until(lambda: not _is_running(pid), "its end", relays._FLUSH_SECONDS + relays._STOP_SECONDS + 10)
 
 
 def test_one_flush_at_a_time_waits_for_an_endpoint_that_hangs(
@@ -326,7 +326,7 @@ def test_one_flush_at_a_time_waits_for_an_endpoint_that_hangs(
 
     def flush(seconds: float) -> bool:
         flushes.append(seconds)
-        return answer.wait(10)
+        return answer.wait(PATIENCE)
 
     monkeypatch.setattr(pipeline, "flush", flush)
     pace = relays._Pace()
@@ -334,7 +334,7 @@ def test_one_flush_at_a_time_waits_for_an_endpoint_that_hangs(
         pace()
     assert len(flushes) == 1
     answer.set()
-    wait_until(lambda: pace._flush is not None and not pace._flush.is_alive(), 5, "the flush")
+    wait_until(lambda: pace._flush is not None and not pace._flush.is_alive(), "the flush")
     for _ in range(10):
         pace()
     assert len(flushes) == 2

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from durable_host.telemetry import pipeline, providers, tell
-from tests.services import PROJECT
+from tests.services import PATIENCE, PROJECT
 from tests.telemetry import wire
 from tests.telemetry.conftest import Start
 from tests.telemetry.insights import INSTRUMENTATION_KEY, AppInsights
@@ -49,7 +49,7 @@ def _done(code: str, tmp_path: Path, *environments: dict[str, str]) -> subproces
     for more in environments:
         env |= more
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done
 

@@ -10,13 +10,13 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 
 from durable_host.core.access import ROLES, Permission
 from durable_host.core.errors import InstanceNotFoundError
+from durable_host.store.outage import OUTAGE, RETRY_SECONDS
 
 from .preferences import preferences_of
 
@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 #: exports stream, and are answers as well
 View = Callable[..., HttpResponseBase]
-RETRY_SECONDS = 5
 _HELPERS_SHOWN = 3
 
 
@@ -60,9 +59,8 @@ def allowed(permission: Permission | None) -> Callable[[View], View]:
                 return denied(request, error)
             except InstanceNotFoundError as error:
                 raise Http404(str(error)) from error
-            except (OperationalError, InterfaceError) as error:
-                logger.error("The database cannot be reached.", extra={"reason": str(error)})
-                return unavailable(request)
+            except OUTAGE as error:
+                return unavailable(request, error)
 
         guarded.needs = permission  # type: ignore[attr-defined]  # for the test that walks all addresses
         return guarded
@@ -104,8 +102,9 @@ def denied(request: HttpRequest, error: MissingPermissionError) -> HttpResponse:
     return render(request, "dashboard/errors/403.html", context, status=403)
 
 
-def unavailable(request: HttpRequest) -> HttpResponse:
-    """Answer 503: the database is away, nothing was changed."""
+def unavailable(request: HttpRequest, error: BaseException) -> HttpResponse:
+    """Answer 503, without the database: it is away, full or read-only."""
+    logger.error("The database does not serve.", extra={"reason": str(error)})
     headers = {"Retry-After": str(RETRY_SECONDS)}
     if is_partial(request):
         return HttpResponse(status=503, headers=headers)

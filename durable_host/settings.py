@@ -88,8 +88,16 @@ def _database() -> dict[str, Any]:
         options.setdefault("timeout", 20)
         options.setdefault("init_command", "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
     elif config["ENGINE"] == "django.db.backends.postgresql":
-        pool = {"min_size": 1, "max_size": env.int("DATABASE_POOL_MAX", default=16), "timeout": 30}
+        # While the server is away, whoever wants a connection waits for the time-out: a request must not hang for long.
+        patience = env.float("DATABASE_POOL_TIMEOUT", default=5.0)
+        size = env.int("DATABASE_POOL_MAX", default=16)
+        # The pool doubles its pauses between two tries; given up early, the next request tries at once.
+        pool = {"min_size": 1, "max_size": size, "timeout": patience, "reconnect_timeout": patience}
         options.setdefault("pool", pool)
+        # A server that vanished without a word (its machine died) is noticed within a minute, not in a quarter hour.
+        for name, seconds in {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10}.items():
+            options.setdefault(name, seconds)
+        options.setdefault("keepalives_count", 3)
         config["CONN_HEALTH_CHECKS"] = True
     return config
 
@@ -131,6 +139,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "durable_host.api.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

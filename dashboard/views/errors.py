@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -9,6 +10,9 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+
+from dashboard.access import unavailable
+from durable_host.store.outage import OUTAGE
 
 _LONGEST_SAID = 300
 
@@ -30,7 +34,10 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 500, without the database: it may be what failed."""
+    """Answer 500, or 503 where the database failed under something else than a page of the dashboard."""
+    error = sys.exception()  # Django calls this while it handles what was raised
+    if isinstance(error, OUTAGE):
+        return unavailable(request, error)
     return _page(request, "dashboard/errors/500.html", {}, status=500)
 
 

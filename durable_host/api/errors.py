@@ -8,7 +8,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import Resolver404, resolve
 from django.views import defaults
@@ -22,12 +21,12 @@ from durable_host.core.errors import (
     InvalidOperationError,
 )
 from durable_host.core.status import RuntimeStatus
+from durable_host.store.outage import OUTAGE, RETRY_SECONDS
 
 from .mounts import Mount, mount_of
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = 5
 #: URL names of ours that lie outside the mounts
 _PAGES = ("durable-docs", "durable-openapi", "durable-metrics")
 _MESSAGES = {
@@ -43,7 +42,7 @@ _MESSAGES = {
     415: "Only application/json request content is supported",
     429: "Too many requests",
     500: "Something went wrong while processing your request",
-    503: "The database cannot be reached now",
+    503: "The database cannot serve this now",
 }
 
 
@@ -101,6 +100,14 @@ def _is_ours(request: HttpRequest) -> bool:
     return found.url_name in _PAGES or found.namespace in [one.value for one in Mount]
 
 
+def unavailable(error: BaseException) -> HttpResponse:
+    """Answer 503: the database is away, full or read-only."""
+    logger.error("The database does not serve.", extra={"reason": str(error)})
+    text = f"Nothing was read or written. Try again in {RETRY_SECONDS} seconds."
+    headers = {"Retry-After": str(RETRY_SECONDS)}
+    return problem(503, text, "DatabaseUnavailable", error=error, headers=headers)
+
+
 def install(api: NinjaAPI) -> None:
     """Answer every exception of the routes."""
     handlers: dict[type[Exception], Any] = {
@@ -111,8 +118,7 @@ def install(api: NinjaAPI) -> None:
         Http404: _not_found,
         RequestDataTooBig: _too_big,
         SuspiciousOperation: _suspicious,
-        OperationalError: _database_away,
-        InterfaceError: _database_away,
+        **dict.fromkeys(OUTAGE, _database_away),
         Exception: _unforeseen,
     }
     for kind, handler in handlers.items():
@@ -167,9 +173,7 @@ def _suspicious(request: HttpRequest, error: SuspiciousOperation) -> HttpRespons
 
 
 def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
-    logger.error("The database cannot be reached.", extra={"reason": str(error)})
-    text = f"Nothing was read or written. Try again in {RETRY_SECONDS} seconds."
-    return problem(503, text, "DatabaseUnavailable", error=error, headers={"Retry-After": str(RETRY_SECONDS)})
+    return unavailable(error)
 
 
 def _unforeseen(request: HttpRequest, error: Exception) -> HttpResponse:

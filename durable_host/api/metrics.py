@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 from prometheus_client import CollectorRegistry
@@ -18,8 +17,9 @@ from durable_host.conf import host_settings
 from durable_host.core.access import Operation
 from durable_host.core.metrics import HUB_GAUGES, TALLIED, WORKER_GAUGES, Kind, Label, Metric, Sample
 from durable_host.store import gauges, workers
+from durable_host.store.outage import OUTAGE
 
-from .errors import RETRY_SECONDS, ApiError, DeniedError, problem
+from .errors import ApiError, DeniedError, problem, unavailable
 from .guard import admit_reader
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
@@ -44,9 +44,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return HttpResponse(encode(registry), content_type=content_type, headers={"Cache-Control": "no-store"})
     except ApiError as error:
         return problem(error.status, str(error), error.kind, headers=error.headers)
-    except (OperationalError, InterfaceError) as error:
-        text = f"The database cannot be read. Try again in {RETRY_SECONDS} seconds."
-        return problem(503, text, "DatabaseUnavailable", error=error, headers={"Retry-After": str(RETRY_SECONDS)})
+    except OUTAGE as error:
+        return unavailable(error)
 
 
 def prometheus_name(metric: Metric) -> str:

@@ -96,6 +96,15 @@ def _ring_queue(name: str) -> None:
         queue.enqueue(ANSWER, name, **_BELL)
 
 
+def connection_of(queue_name: str) -> Redis:
+    """Return the connection by which a queue's bells go: quick to give up, where Redis does not answer.
+
+    Raises:
+        KeyError: the queue is not in RQ_QUEUES.
+    """
+    return _queue(queue_name).connection
+
+
 @lru_cache
 def _queue(name: str) -> Queue:
     connection = django_rq.get_connection(name)

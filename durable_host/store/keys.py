@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +19,7 @@ from durable_host.models import ApiKey
 
 from . import clock
 from .filters import glob_matches
+from .outage import OUTAGE
 
 PREFIX = "dk"
 _ID_BYTES = 6
@@ -141,11 +143,12 @@ def find(hub: str, text: str) -> KeyInfo | None:
 
 
 def note_use(key: KeyInfo) -> None:
-    """Write down that a key is used, at most once a minute."""
+    """Write down that a key is used, at most once a minute; where the database takes no writes, reading goes on."""
     now = clock.now()
     if key.last_used_at is None or now - key.last_used_at >= _NOTE_USE_EVERY:
         due = Q(last_used_at=None) | Q(last_used_at__lte=now - _NOTE_USE_EVERY)
-        ApiKey.objects.filter(due, public_id=key.public_id).update(last_used_at=now)
+        with suppress(*OUTAGE), transaction.atomic():
+            ApiKey.objects.filter(due, public_id=key.public_id).update(last_used_at=now)
 
 
 def _digest(text: str) -> str:

@@ -172,7 +172,7 @@ class TestPages:
             part = client.get("/jump/", {"q": "x"}, headers={"HX-Request": "true"})
         assert page.status_code == 503
         assert page["Retry-After"] == "5"
-        assert "Nothing was read or changed" in page.content.decode()
+        assert "could not be read or changed" in page.content.decode()
         assert (part.status_code, part.content) == (503, b"")
 
     def test_an_error_of_ours_has_a_page_that_needs_no_database(self, as_role: AsRole) -> None:

@@ -1,0 +1,60 @@
+"""How the Redis stands that carries the bells."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from durable_host.conf import host_settings
+
+from . import doorbell
+
+_REMEMBERED_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RedisFacts:
+    """What a Redis says of itself."""
+
+    version: str
+    #: its ``maxmemory-policy``: what it throws away when its memory is full
+    eviction: str
+    #: bytes; 0 for no limit
+    max_memory: int
+
+
+def facts() -> RedisFacts:
+    """Ask Redis what it is.
+
+    Raises:
+        RedisError: it does not answer, or not to us.
+        KeyError: the turn queue is not in RQ_QUEUES.
+    """
+    info = doorbell.connection_of(host_settings().turn_queue).info()
+    return RedisFacts(str(info["redis_version"]), str(info["maxmemory_policy"]), int(info["maxmemory"]))
+
+
+class _Known:
+    lock = threading.Lock()
+    #: on the monotonic clock
+    until = 0.0
+    is_there = False
+
+
+def is_there() -> bool:
+    """Tell whether Redis answers; asked at most once a second, whoever wants to know."""
+    with _Known.lock:
+        if time.monotonic() >= _Known.until:
+            _Known.is_there = _answers()
+            _Known.until = time.monotonic() + _REMEMBERED_SECONDS
+        return _Known.is_there
+
+
+def _answers() -> bool:
+    try:
+        return bool(doorbell.connection_of(host_settings().turn_queue).ping())
+    except (RedisError, KeyError):
+        return False

@@ -80,13 +80,13 @@ def test_web_and_worker_live_through_a_stop_of_the_database(
 ) -> None:
     # given: an instance that waits
     worker = worker_process(**own_env)
-    wait_until(lambda: accepted(site, "orchestrators/letters/one", 1), 30, "the start to be accepted")
-    wait_until(lambda: site.http.get(f"{API}/instances/one").json()["runtimeStatus"] == "Running", 30, "its wait")
+    wait_until(lambda: accepted(site, "orchestrators/letters/one", 1), "the start to be accepted")
+    wait_until(lambda: site.http.get(f"{API}/instances/one").json()["runtimeStatus"] == "Running", "its wait")
     assert readiness(site) == (200, "ready")
 
     # when: the database is stopped
     postgres.halt()
-    wait_until(lambda: readiness(site) == (503, "unavailable"), 30, "the site to notice")
+    wait_until(lambda: readiness(site) == (503, "unavailable"), "the site to notice")
 
     # then: the process lives, every caller is told to come back, nothing is a 500
     assert site.http.get("/healthz").status_code == 200
@@ -104,8 +104,8 @@ def test_web_and_worker_live_through_a_stop_of_the_database(
 
     # when: it is back; then: both go on, with the session and the instance that were there
     postgres.resume()
-    wait_until(lambda: readiness(site) == (200, "ready"), 30, "the site to be ready again")
-    wait_until(lambda: accepted(site, "instances/one/raiseEvent/letter", 7), 30, "the event to be accepted")
+    wait_until(lambda: readiness(site) == (200, "ready"), "the site to be ready again")
+    wait_until(lambda: accepted(site, "instances/one/raiseEvent/letter", 7), "the event to be accepted")
     assert site.finished("one")["output"] == [7]
     assert browser.get("/instances/one/").status_code == 200
     assert worker.poll() is None

@@ -34,13 +34,13 @@ from .core.events import (
     ExecutionTerminated,
     HistoryEvent,
 )
-from .core.names import check_instance_id, check_name
+from .core.names import check_instance_id, check_name, check_tags, check_version
 from .core.payload import PayloadCodec
 from .core.registry import OrchestratorSpec, Registry, default_registry, name_of
 from .core.status import LEGAL_IN, allowed_names
 from .dispatch import announcements
 from .dispatch.doorbell import ring_after_commit
-from .store import operations, purging, queries, rewinding, starting
+from .store import operations, purging, queries, rewinding, stalls, starting
 from .store.shapes import InstanceFilter, NewInstance, OrchestrationStatus, Page
 
 _POLL_FIRST = 0.002
@@ -108,8 +108,8 @@ class DurableClient:
             instance_id=uuid.uuid4().hex if instance_id is None else check_instance_id(instance_id),
             name=spec.name,
             input=self._input_text(spec, input_),
-            version=_checked_version(host_settings().default_version if version is None else version),
-            tags=_checked_tags(tags or {}, self._codec),
+            version=check_version(host_settings().default_version if version is None else version),
+            tags=check_tags(tags or {}, self._codec),
             start_at=None if start_at is None else _utc(start_at),
         )
 
@@ -340,6 +340,15 @@ class DurableClient:
         ring_after_commit(rewinding.rewind(self._hub, instance_id, self._reason(reason), self._registry))
         self._announce(instance_id, ExecutionRewound, reason=reason)
 
+    def release(self, instance_id: str) -> None:
+        """Have a stalled or parked instance tried again at once.
+
+        Raises:
+            InstanceNotFoundError: there is no such instance.
+            InvalidOperationError: it is not stalled.
+        """
+        ring_after_commit(stalls.release(self._hub, instance_id))
+
     def purge(self, instance_id: str, *, recursive: bool = True) -> int:
         """Remove a finished instance with its history; return how many instances were removed.
 
@@ -375,20 +384,6 @@ class DurableClient:
         if status is None:
             raise InstanceNotFoundError(instance_id)
         return status
-
-
-def _checked_version(version: str) -> str:
-    return check_name(version, "A version") if version else ""
-
-
-def _checked_tags(tags: Mapping[Any, Any], codec: PayloadCodec) -> dict[str, str]:
-    for key, value in tags.items():
-        if not (isinstance(key, str) and 1 <= len(key) <= 64 and isinstance(value, str) and len(value) <= 256):
-            raise BadRequestError(
-                f"Tags are texts: a name of 1 to 64 and a value of at most 256 characters. Tag {key!r} is not."
-            )
-    codec.dumps(dict(tags), "The tags")
-    return dict(tags)
 
 
 def _utc(when: datetime) -> datetime:

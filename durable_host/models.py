@@ -49,6 +49,9 @@ class Instance(models.Model):
     available_at = models.DateTimeField(default=EPOCH, help_text="From when on other workers may take it.")
     turn_attempts = models.SmallIntegerField(default=0, help_text="Claims since the last committed turn.")
     stall_reason = models.TextField(default="", blank=True)
+    parked_under = models.CharField(
+        max_length=16, default="", blank=True, help_text="Of a stalled one that is given up: the code that was tried."
+    )
 
     class Meta:
         # Beside Django's four: whoever answers an instance need not be able to end it, and whoever watches it need

@@ -78,6 +78,8 @@ class Standing:
     stall_reason: str = ""
     #: when a stalled instance is tried again
     stall_retry_at: datetime | None = None
+    #: whether it is given up: nobody tries it again by himself
+    is_parked: bool = False
     #: type and first line of the failure; the reason of a termination
     ending: str = ""
     suspend_reason: str = ""
@@ -139,6 +141,8 @@ def _finished(standing: Standing) -> str:
 
 
 def _stalled(standing: Standing, now: datetime) -> str:
+    if standing.is_parked:  # its reason says what to do
+        return _sentence(_line(standing.stall_reason, 400))
     again = standing.stall_retry_at
     retry = f" Tried again {until(again, now)}." if again is not None and again > now else ""
     return _sentence(f"Stalled: {_line(standing.stall_reason, 300)}") + retry

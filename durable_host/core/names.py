@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
-from .errors import InvalidInstanceIdError, PayloadError
+from .errors import BadRequestError, InvalidInstanceIdError, PayloadError
+from .payload import PayloadCodec
 
 MAX_LENGTH = 256
 _NOT_IN_IDS = frozenset("/\\#?")
@@ -33,6 +36,27 @@ def check_instance_id(instance_id: str) -> str:
             f"@; it is {_shown(instance_id)}."
         )
     return instance_id
+
+
+def check_version(version: str) -> str:
+    """Return the version of an instance, which may be empty; raises as :func:`check_name`."""
+    return check_name(version, "A version") if version else ""
+
+
+def check_tags(tags: Mapping[Any, Any], codec: PayloadCodec) -> dict[str, str]:
+    """Return the tags of an instance.
+
+    Raises:
+        BadRequestError: a name is not a text of 1 to 64 characters, or a value not one of at most 256.
+        PayloadError: together they are too large, or hold what cannot be stored.
+    """
+    for key, value in tags.items():
+        if not (isinstance(key, str) and 1 <= len(key) <= 64 and isinstance(value, str) and len(value) <= 256):
+            raise BadRequestError(
+                f"Tags are texts: a name of 1 to 64 and a value of at most 256 characters. Tag {key!r} is not."
+            )
+    codec.dumps(dict(tags), "The tags")
+    return dict(tags)
 
 
 def child_id(instance_id: str, generation: int, event_id: int) -> str:

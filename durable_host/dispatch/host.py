@@ -29,7 +29,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 from durable_host.conf import HostSettings, host_settings
 from durable_host.core.payload import PayloadCodec
 from durable_host.core.registry import Registry, default_registry
-from durable_host.store import claims, clock
+from durable_host.store import claims, clock, stalls
 from durable_host.store.checkpoint import checkpoint
 from durable_host.store.shapes import (
     ActivityOutcome,
@@ -37,6 +37,7 @@ from durable_host.store.shapes import (
     ClaimedInstance,
     Holder,
     Receipt,
+    Stall,
     Wake,
 )
 from durable_host.telemetry import meters
@@ -44,6 +45,7 @@ from durable_host.telemetry import meters
 from . import doorbell
 from .activities import ActivityPool, poisonous
 from .batches import BatchRunner
+from .codeprint import code_fingerprint
 from .presence import Presence, feed_gauges
 from .reporter import Reporter
 from .turns import Batch, TurnRunner
@@ -91,6 +93,7 @@ class Host:
         self._reporter = Reporter(name, self._witness)
         self._batches = BatchRunner(registry, self.wake)
         self._presence = Presence(name, queue_name, most, registry, is_visit=is_visit)
+        self._code = code_fingerprint(registry)
         self._in_flight: Counter[int] = Counter()
         self._outcomes: list[ActivityOutcome] = []
         #: instances whose turn is claimed and not committed
@@ -139,7 +142,7 @@ class Host:
         """Work until :meth:`stop`."""
         self._is_running = True
         feed_gauges()
-        recovered = self._guarded(lambda: claims.retry_stalled(self._settings.task_hub))
+        recovered = self._guarded(lambda: stalls.retry_stalled(self._settings.task_hub, self._code))
         logger.info("Host started.", extra={"worker": self.name, "queue": self._queue_name, "stalled": recovered})
         while not self._is_stopping:
             if not self._guarded(self._cycle):
@@ -247,8 +250,7 @@ class Host:
             affinity=self._settings.affinity,
         )
         for stall in batch.stalls:
-            if claims.stall(stall.head.pk, stall.head.revision, stall.reason, stall.retry_after):
-                self._reporter.stall(stall.head, stall.reason)
+            self._set_aside(stall)
         began = time.monotonic()
         receipt = self._checkpoint(batch, holder)
         self._reporter.commit(batch, receipt, time.monotonic() - began)
@@ -268,10 +270,13 @@ class Host:
                 receipt.add(checkpoint([turn], [], holder))
             except (DataError, IntegrityError) as error:
                 reason = f"The database refused this turn: {error}"
-                if claims.stall(turn.head.pk, turn.head.revision, reason, self._settings.stall_retry):
-                    self._reporter.stall(turn.head, reason)
+                self._set_aside(Stall(turn.head, reason, self._settings.stall_retry))
                 receipt.add(checkpoint([], turn.outcomes, holder))
         return receipt
+
+    def _set_aside(self, stall: Stall) -> None:
+        if stalls.set_aside(stall, self._code):
+            self._reporter.stall(stall.head, stall.reason)
 
     def _after(self, receipt: Receipt) -> None:
         """Act on what the checkpoint made true."""

@@ -7,7 +7,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from durable_host.conf import HostSettings
 from durable_host.core.actions import actions_of
@@ -20,23 +19,12 @@ from durable_host.core.registry import Registry
 from durable_host.core.tracing import ExecutionTrace
 from durable_host.core.turn import Execution
 from durable_host.store import clock, rows
-from durable_host.store.shapes import ActivityOutcome, ClaimedInstance, InstanceHead, Receipt, TurnWrite
+from durable_host.store.shapes import ActivityOutcome, ClaimedInstance, InstanceHead, Receipt, Stall, TurnWrite
 from durable_host.telemetry import meters
 
 from .witness import Witness
 
 logger = logging.getLogger(__name__)
-
-_PARKED = timedelta(days=36500)
-
-
-@dataclass(frozen=True, slots=True)
-class Stall:
-    """An instance that cannot go on with the code that is here."""
-
-    head: InstanceHead
-    reason: str
-    retry_after: timedelta
 
 
 @dataclass(slots=True)
@@ -170,7 +158,7 @@ class TurnRunner:
         if is_terminated_by(work.events):
             return self._terminated(work, history)
         if work.attempts > self._settings.max_delivery_attempts:
-            return Stall(head, _poison_reason(work.attempts - 1), _PARKED)
+            return Stall(head, _poison_reason(work.attempts - 1), None)
         try:
             began = time.perf_counter()
             execution = self._execution(head, history)
@@ -250,5 +238,5 @@ class TurnRunner:
 def _poison_reason(attempts: int) -> str:
     return (
         f"Parked: {attempts} turns in a row ended with the death of their worker. Mend the orchestrator and start a "
-        f"worker with the new code, or terminate the instance."
+        f"worker with the new code, release the instance to try it as it is, or terminate it."
     )

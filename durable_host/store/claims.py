@@ -57,8 +57,8 @@ _ACTIVITY_FIELDS = {
 def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple[list[ClaimedInstance], bool]:
     """Hold instances that have messages, least recently served first; return them and whether more wait.
 
-    Instances that another worker holds are passed over. Messages to finished instances are dropped. Of the suspects,
-    whose last claim ended without a turn, one at a time is taken: what kills a worker shall not take others with it.
+    Instances that another worker holds are passed over. Messages to finished instances are dropped. A suspect, whose
+    last claim ended without a turn, is taken alone: what kills a worker shall not take others with it.
     """
     now = clock.now()
     ready = PendingEvent.objects.filter(visible_at__lte=now)
@@ -73,9 +73,8 @@ def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple
         )
         if not found:
             return [], False
-        suspects = sorted((columns for columns in found if columns[-1]), key=lambda columns: columns[-1])
-        left = {columns[0] for columns in suspects[1:]}
-        heads = [(_head(columns[:-1]), columns[-1] + 1) for columns in found if columns[0] not in left]
+        batch = _one_batch(found)
+        heads = [(_head(columns[:-1]), columns[-1] + 1) for columns in batch]
         inbox = _read_inbox({head.pk: head.generation for head, _ in heads}, now)
         claimed = [
             ClaimedInstance(head, tuple(events), tuple(ids), attempts)
@@ -91,7 +90,14 @@ def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple
         dropped = [row_id for pk, (ids, _) in inbox.items() if pk not in held for row_id in ids]
         if dropped:
             PendingEvent.objects.filter(pk__in=dropped).delete()
-    return claimed, bool(left) or len(found) == limit
+    return claimed, len(batch) < len(found) or len(found) == limit
+
+
+def _one_batch(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return one suspect alone if a suspect has waited longest, else everything that is beyond suspicion."""
+    if found[0][-1]:
+        return [min((columns for columns in found if columns[-1]), key=lambda columns: columns[-1])]
+    return [columns for columns in found if not columns[-1]]
 
 
 def claim_activities(hub: str, queue: str, worker: str, *, limit: int, lease: timedelta) -> list[ClaimedActivity]:
@@ -131,21 +137,6 @@ def give_back(pks: Collection[int], worker: str) -> None:
 def release_instances(pks: Collection[int], worker: str) -> None:
     """Let go of instances that are held without a turn."""
     Instance.objects.filter(pk__in=pks, owner=worker).update(owner="", available_at=EPOCH)
-
-
-def stall(pk: int, revision: int, reason: str, retry_after: timedelta) -> bool:
-    """Set an instance aside, with its reason; its messages stay. Return False where another worker was faster."""
-    return bool(
-        Instance.objects.filter(pk=pk, revision=revision).update(
-            stall_reason=reason, owner="", available_at=clock.now() + retry_after, turn_attempts=0
-        )
-    )
-
-
-def retry_stalled(hub: str) -> int:
-    """Let every stalled instance be tried at once, because the code may be new. Return how many there are."""
-    stalled = Instance.objects.filter(hub=hub).exclude(stall_reason="").exclude(status__in=FINISHED)
-    return stalled.update(available_at=EPOCH, turn_attempts=0)
 
 
 def next_message_at(hub: str, *, after: datetime) -> datetime | None:

@@ -99,6 +99,18 @@ class TurnWrite:
     keeps_running: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """An instance that cannot go on now."""
+
+    head: InstanceHead
+    reason: str
+    #: when it is tried again by itself; None to park it, until a person or new code comes
+    retry_after: timedelta | None
+    #: whether the turn still counts as one that did not end
+    keeps_count: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
     """The worker that commits, and what it can take on at once."""

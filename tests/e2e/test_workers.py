@@ -188,7 +188,8 @@ def test_it_parks_an_orchestrator_that_kills_its_worker_and_goes_on_with_the_oth
     assert status is not None
     assert (status.runtime_status, status.is_finished) == (RuntimeStatus.PENDING, False)
     (traces / "mended").touch()
-    start_worker()  # new code: what is parked gets another chance
+    start_worker()  # no new code: what is parked stays so until a person says otherwise
+    client.release(deadly)
     assert client.wait_for_completion(deadly, PATIENCE).output == "mended"
 
 

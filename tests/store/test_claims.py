@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import runpy
 import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
 
 from durable_host import OrchestrationContext, RuntimeStatus
+from durable_host.core.errors import InstanceNotFoundError, InvalidOperationError
+from durable_host.core.registry import Registry
+from durable_host.dispatch import codeprint
+from durable_host.dispatch.codeprint import code_fingerprint
 from durable_host.models import EPOCH, ActivityTask, Instance, PendingEvent
-from durable_host.store import claims
+from durable_host.store import claims, stalls
 from durable_host.store.shapes import ClaimedInstance
 from tests.services import PATIENCE
 from tests.store.conftest import MovingClock
@@ -107,7 +113,7 @@ def test_it_passes_over_rows_that_another_connection_is_claiming(bench: Workbenc
     assert ids(claim("a")) == ["free"]
     may_go.set()
     other.join()
-    assert ids(claim("a")) == ["locked", "free"]
+    assert ids(claim("b")) == ["locked"]
 
 
 def test_it_drops_messages_to_finished_instances(bench: Workbench) -> None:
@@ -183,9 +189,41 @@ def test_it_parks_a_turn_that_has_killed_its_workers(bench: Workbench, moving_cl
     moving_clock.advance(days=1)
     bench.run()
     assert bench.status("deadly").stall_reason
-    assert claims.retry_stalled("default") == 1
+    assert stalls.retry_stalled("default", row_of("deadly").parked_under) == 0  # a restart alone mends nothing
+    assert stalls.retry_stalled("default", "new code") == 1
+    assert row_of("deadly").turn_attempts == 1  # it stays a suspect until a turn ends well
     bench.run()
     assert bench.output("deadly") == 1
+
+
+def test_a_person_releases_what_is_parked_and_nothing_else(bench: Workbench) -> None:
+    bench.client.start_new("calling", instance_id="deadly")
+    with pytest.raises(InvalidOperationError, match="only while it is stalled"):
+        bench.client.release("deadly")
+    with pytest.raises(InstanceNotFoundError):
+        bench.client.release("nobody")
+    Instance.objects.update(turn_attempts=5)
+    bench.run()
+    assert "release the instance" in bench.status("deadly").stall_reason
+    bench.client.release("deadly")
+    bench.run()
+    assert (bench.output("deadly"), bench.status("deadly").stall_reason) == (1, "")
+
+
+def test_code_is_new_when_a_file_beside_its_functions_changes(tmp_path: Path) -> None:
+    package = tmp_path / "shop"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "prices.py").write_text("VAT = 19")
+    (package / "orders.py").write_text("async def order(ctx):\n    return 1\n")
+    registry = Registry()
+    registry.add_orchestrator(runpy.run_path(str(package / "orders.py"))["order"])
+    before = code_fingerprint(registry)
+    codeprint._of.cache_clear()
+    assert code_fingerprint(registry) == before
+    (package / "prices.py").write_text("VAT = 7")
+    codeprint._of.cache_clear()
+    assert code_fingerprint(registry) != before
 
 
 def test_it_ends_a_parked_instance_on_request(bench: Workbench) -> None:

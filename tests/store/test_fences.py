@@ -16,7 +16,7 @@ from durable_host.dispatch.turns import Batch, TurnRunner
 from durable_host.dispatch.witness import Witness
 from durable_host.models import ActivityTask, HistoryEvent, Instance
 from durable_host.store import checkpoint as store_checkpoint
-from durable_host.store import claims, clock
+from durable_host.store import claims, clock, stalls
 from durable_host.store.checkpoint import checkpoint
 from durable_host.store.shapes import ActivityOutcome, ClaimedActivity, Holder
 from tests.store.conftest import MovingClock
@@ -207,7 +207,7 @@ def test_it_sets_aside_only_the_turn_that_the_database_refuses(
     assert [bench.status(id_).runtime_status for id_ in ids if id_ != "i2"] == [RuntimeStatus.COMPLETED] * 4
     assert "database refused" in bench.status("i2").stall_reason
     assert bench.status("i2").runtime_status is RuntimeStatus.PENDING
-    claims.retry_stalled("default")
+    stalls.retry_stalled("default", "new")
     bench.run()
     assert bench.output("i2") == [10, 20]
     assert_gap_free("i2")

@@ -10,7 +10,7 @@ import pytest
 
 from durable_host import OrchestrationContext, RuntimeStatus
 from durable_host.core.registry import Registry
-from durable_host.store import claims
+from durable_host.store import stalls
 from tests.store.conftest import MovingClock
 from tests.store.workbench import STORE, Workbench, assert_gap_free, row_counts
 
@@ -131,7 +131,7 @@ def test_it_stalls_when_the_orchestrator_is_not_registered(bench: Workbench, wai
     status = bench.status(waiting)
     assert status.runtime_status is RuntimeStatus.RUNNING
     assert "No orchestrator 'recorded' is registered here. Did you mean 'recorder'?" in status.stall_reason
-    assert claims.retry_stalled("default") == 1
+    assert stalls.retry_stalled("default", "new") == 1
     bench.run()
     assert bench.output(waiting) == "done"
 
@@ -143,7 +143,7 @@ def test_it_stalls_before_the_first_turn_too(bench: Workbench, waiting: str) -> 
     status = bench.status("new")
     assert (status.runtime_status, bench.history("new")) == (RuntimeStatus.PENDING, [])
     assert "None is registered" in status.stall_reason
-    claims.retry_stalled("default")
+    stalls.retry_stalled("default", "new")
     bench.run()
     assert bench.output("new") == "leaf"
 
@@ -158,7 +158,7 @@ def test_it_keeps_messages_of_a_stalled_instance_in_order(bench: Workbench) -> N
         bench.client.raise_event(id_, "n", number)
         bench.host(registry=Registry()).run_until_idle()
     assert bench.status(id_).stall_reason
-    claims.retry_stalled("default")
+    stalls.retry_stalled("default", "new")
     bench.run()
     assert bench.output(id_) == [0, 1, 2, 3]
 
@@ -205,6 +205,6 @@ def test_it_sets_only_the_instance_aside_whose_turn_breaks_the_host(
         bench.run()
     assert [bench.status(id_).output for id_ in ids] == ["leaf", None, "leaf"]
     assert "AttributeError: a fault of the host" in bench.status("i1").stall_reason
-    claims.retry_stalled("default")
+    stalls.retry_stalled("default", "new")
     bench.run()
     assert bench.output("i1") == "leaf"

@@ -15,7 +15,7 @@ from durable_host.core import metrics
 from durable_host.core.metrics import Metric
 from durable_host.dispatch.host import Host
 from durable_host.models import WorkerState
-from durable_host.store import claims, clock, workers
+from durable_host.store import clock, stalls, workers
 from durable_host.store.workers import WorkerReport
 from tests.services import PATIENCE
 from tests.store.conftest import MovingClock
@@ -344,7 +344,7 @@ def test_a_stalled_instance_that_stalls_again_is_none(
     moving_clock.advance(minutes=5)
     cycles.sweep()
     assert recovered(cycles) == 0
-    assert claims.retry_stalled(HUB) == 1
+    assert stalls.retry_stalled(HUB, "new") == 1
 
 
 def test_a_failing_database_is_counted(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,11 @@ from .conf import host_settings
 from .core.registry import default_registry
 from .telemetry.environment import destinations
 
+#: what a worker checks when it starts; the pages and their addresses are not its business
+TAG = "durable_host"
 
-@register()
+
+@register(TAG)
 def check_queues(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Every queue that turns and activities use must be one that RQ knows."""
     known = getattr(settings, "RQ_QUEUES", {})
@@ -31,7 +34,7 @@ def check_queues(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
     ]
 
 
-@register()
+@register(TAG)
 def check_serializer(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """RQ's default serializer is pickle: whoever writes to Redis then runs code in every worker."""
     return [
@@ -45,7 +48,7 @@ def check_serializer(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
     ]
 
 
-@register()
+@register(TAG)
 def check_sqlite(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Without IMMEDIATE transactions two SQLite writers meet in the middle, and one of them fails."""
     database = settings.DATABASES.get("default", {})
@@ -63,7 +66,7 @@ def check_sqlite(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
     ]
 
 
-@register()
+@register(TAG)
 def check_telemetry(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Telemetry that cannot be sent stops nobody's work, but nobody shall learn of it from an empty chart."""
     return [

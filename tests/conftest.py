@@ -127,6 +127,8 @@ def worker_process(live_env: dict[str, str], tmp_path: Path) -> Iterator[Callabl
             nonlocal started
             started += 1
             argv = [sys.executable, str(PROJECT / "manage.py"), "durable_worker", *args]
-            return cleanup.enter_context(running(argv, {**live_env, **env}, tmp_path / f"worker-{started}.log"))
+            return cleanup.enter_context(
+                running(argv, {**live_env, **env}, tmp_path / f"worker-{started}.log", signal.SIGKILL)
+            )
 
         yield start

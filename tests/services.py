@@ -132,8 +132,10 @@ def end_group(process: subprocess.Popen[bytes], signum: int = signal.SIGTERM, se
 
 
 @contextmanager
-def running(argv: list[str], env: dict[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a command in a session of its own, its output in a file, and end its whole group afterwards."""
+def running(
+    argv: list[str], env: dict[str, str], log: Path, end: int = signal.SIGTERM
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a command in a session of its own, its output in a file, and end its whole group afterwards by a signal."""
     with open(log, "ab") as output:
         process = subprocess.Popen(
             argv,
@@ -147,4 +149,4 @@ def running(argv: list[str], env: dict[str, str], log: Path) -> Iterator["subpro
     try:
         yield process
     finally:
-        end_group(process)
+        end_group(process, end)

@@ -1,5 +1,6 @@
 """A real web server on a port of its own, with a real worker."""
 
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -67,7 +68,7 @@ def serve(
                 "durable_host.wsgi",
             ]
             log = tmp_path / f"web-{port}.log"
-            process = cleanup.enter_context(running(argv, env, log))
+            process = cleanup.enter_context(running(argv, env, log, signal.SIGKILL))
             site = Site(f"http://127.0.0.1:{port}", log)
             cleanup.callback(site.http.close)
             ready = lambda: process.poll() is not None or gunicorn_local.READY in site.output()  # noqa: E731

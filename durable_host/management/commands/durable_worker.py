@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from durable_host.checks import TAG
 from durable_host.conf import host_settings
 from durable_host.dispatch.pool import run_workers
 
@@ -16,6 +17,7 @@ class Command(BaseCommand):
     """Start worker processes, each serving one queue, until they are told to stop."""
 
     help = "Run turns and activities. Stops on Ctrl-C or SIGTERM once what runs has ended, or after the grace period."
+    requires_system_checks = (TAG,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

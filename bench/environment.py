@@ -1,89 +1,39 @@
-"""Private servers, a fresh database for each measurement, and the processes that work on it."""
+"""Private servers, a fresh database for each measurement, and the process that it runs in."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from durable_host.embedded import EmbeddedRedis, find_redis_server
 from durable_host.localdata import redis_socket_url
-from tests.services import PROJECT, PostgresCluster, postgres_bindir, running
+from tests.services import PROJECT, PostgresCluster, end_group, postgres_bindir
 
-DATABASES = ("sqlite", "postgres")
+from .contenders import POSTGRES, SQLITE, Contender
+from .receivers import serving
+from .results import Case, Figures
+from .tools import Tools, python, restate_server
+
 _TEMPLATE = "bench_template"
-_CLIENT_SECONDS = 1200
+_LONGEST = 1200
 
 
 class MeasurementError(Exception):
-    """A measurement has no result; the message holds what its processes said."""
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A migrated, empty database and a Redis, for one measurement."""
-
-    env: Mapping[str, str]
-    directory: Path
-
-    @contextmanager
-    def worker(self, argv: Sequence[str]) -> Iterator[int]:
-        """Run a worker process; give its process id."""
-        command = [sys.executable, *argv]
-        with running(command, dict(self.env), self.directory / "worker.log") as process:
-            yield process.pid
-
-    def run(self, argv: Sequence[str]) -> str:
-        """Run a process to its end and return what it printed.
-
-        Raises:
-            MeasurementError: it failed, or took too long.
-        """
-        command = [sys.executable, *argv]
-        env = {**os.environ, **self.env}
-        try:
-            done = subprocess.run(
-                command, cwd=PROJECT, env=env, capture_output=True, text=True, timeout=_CLIENT_SECONDS, check=True
-            )
-        except subprocess.CalledProcessError as error:
-            raise MeasurementError(f"{' '.join(argv)} failed:\n{error.stderr}\n{self._worker_log()}") from error
-        except subprocess.TimeoutExpired as error:
-            raise MeasurementError(f"{' '.join(argv)} took too long.\n{self._worker_log()}") from error
-        return done.stdout
-
-    def measure(self, worker: Sequence[str], client: Sequence[str], size: int) -> dict[str, float]:
-        """Run a client beside a worker and return the client's figures.
-
-        Args:
-            worker: Python's arguments for the worker.
-            client: module and function, called with the worker's process id and the size.
-            size: how much of it.
-        """
-        with self.worker(worker) as pid:
-            printed = self.run(["-m", "bench.process", *client, str(pid), str(size)])
-        figures: dict[str, float] = json.loads(printed)
-        return figures
-
-    def _worker_log(self) -> str:
-        log = self.directory / "worker.log"
-        lines = log.read_text(errors="replace").splitlines()[-30:] if log.exists() else []
-        return "\n".join(["The worker's last lines:", *lines])
+    """A measurement has no result; the message holds what its process said."""
 
 
 class Environment:
     """The servers of one run of the benchmark, in a directory that goes with them.
 
     Args:
-        databases: which of :data:`DATABASES` to have.
+        databases: which to have.
     """
 
     def __init__(self, databases: Sequence[str]) -> None:
@@ -94,42 +44,81 @@ class Environment:
     def __enter__(self) -> Self:
         with ExitStack() as cleanup:
             self._root = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="durable-bench-")))
-            if "postgres" in self._databases:
-                self._cluster = PostgresCluster()
+            if POSTGRES in self._databases:
+                self._cluster = PostgresCluster(is_durable=True)
                 cleanup.callback(self._cluster.stop)
                 self._cluster.start()
                 self._sql(f"CREATE DATABASE {_TEMPLATE}")
             for database in self._databases:
-                self._site(self._template_url(database), self._root).run(["manage.py", "migrate", "--verbosity=0"])
+                env = self._project_env(self._template_url(database), self._root)
+                self._run([sys.executable, "manage.py", "migrate", "--verbosity=0"], env)
             self._cleanup = cleanup.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._cleanup.close()
 
+    def measure(self, contender: Contender, case: Case) -> Figures:
+        """Run one case beside a fresh database and return its figures.
+
+        Raises:
+            MeasurementError: it failed, or took too long.
+            ToolsMissingError: this machine lacks what the contender needs.
+        """
+        interpreter = python(contender.tools)
+        is_ours = contender.tools is Tools.PROJECT
+        with self._database(case.database, is_migrated=is_ours) as (url, directory):
+            env = {"DATABASE_URL": url, "BENCH_DIRECTORY": str(directory), "BENCH_WORKERS": str(contender.workers)}
+            if is_ours:
+                env |= self._project_env(url, directory)
+            if contender.tools is Tools.RESTATE:
+                env["BENCH_RESTATE_SERVER"] = restate_server()
+            argv = [interpreter, "-m", "bench.process", contender.module, case.function, str(case.size)]
+            with serving(contender.telemetry) as telemetry:
+                printed = self._run(argv, {**env, **telemetry, **contender.settings})
+        figures: Figures = json.loads(printed.splitlines()[-1])
+        return figures
+
+    def _run(self, argv: Sequence[str], env: Mapping[str, str]) -> str:
+        """Run a process to its end, and with it all that it has started; return what it printed."""
+        process = subprocess.Popen(
+            argv,
+            cwd=PROJECT,
+            env={**os.environ, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            stdout, stderr = process.communicate(timeout=_LONGEST)
+        except subprocess.TimeoutExpired as error:
+            raise MeasurementError(f"{' '.join(argv)} took longer than {_LONGEST} s.") from error
+        finally:
+            end_group(process)
+        if process.returncode:
+            raise MeasurementError(f"{' '.join(argv)} failed:\n{stderr.decode(errors='replace')}")
+        return stdout.decode()
+
     @contextmanager
-    def site(self, database: str, env: Mapping[str, str]) -> Iterator[Site]:
-        """Give a fresh database and a fresh Redis, and the processes this environment besides."""
+    def _database(self, database: str, *, is_migrated: bool) -> Iterator[tuple[str, Path]]:
+        """Give the address of a database of its own, with this project's tables or empty, and a directory."""
         self._made += 1
-        directory = self._root / str(self._made)
-        directory.mkdir()
         name = f"bench_{self._made}"
-        redis = EmbeddedRedis(directory / "redis.sock", directory)
+        directory = self._root / name
+        directory.mkdir()
         with ExitStack() as cleanup:
             cleanup.callback(shutil.rmtree, directory)
-            if database == "postgres":
-                self._sql(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+            url = f"sqlite:///{directory / 'bench.sqlite3'}"
+            if database == POSTGRES:
+                self._sql(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE if is_migrated else 'template1'}")
                 cleanup.callback(self._sql, f"DROP DATABASE {name} WITH (FORCE)")
                 url = self._cluster.database_url(name)
-            else:
-                url = f"sqlite:///{shutil.copy(self._root / 'template.sqlite3', directory / 'durable.sqlite3')}"
-            cleanup.callback(redis.stop)
-            redis.start()
-            site = self._site(url, directory)
-            yield replace(site, env={**site.env, **env})
+            elif database == SQLITE and is_migrated:
+                shutil.copy(self._root / "template.sqlite3", directory / "bench.sqlite3")
+            yield url, directory
 
-    def _site(self, url: str, directory: Path) -> Site:
-        env = {
+    def _project_env(self, url: str, directory: Path) -> dict[str, str]:
+        return {
             "DATABASE_URL": url,
             "REDIS_URL": redis_socket_url(directory / "redis.sock"),
             "SECRET_KEY": "",
@@ -141,40 +130,12 @@ class Environment:
             "DJANGO_SETTINGS_MODULE": "durable_host.settings",
             "LOG_LEVEL": "WARNING",
         }
-        return Site(env, directory)
 
     def _template_url(self, database: str) -> str:
-        if database == "postgres":
+        if database == POSTGRES:
             return self._cluster.database_url(_TEMPLATE)
         return f"sqlite:///{self._root / 'template.sqlite3'}"
 
     def _sql(self, statement: str) -> None:
-        argv = [
-            "psql",
-            "-q",
-            "-h",
-            str(self._cluster.root),
-            "-U",
-            self._cluster.USER,
-            "-d",
-            "postgres",
-            "-c",
-            statement,
-        ]
-        subprocess.run([str(postgres_bindir() / argv[0]), *argv[1:]], check=True, capture_output=True)
-
-
-def describe_machine(databases: Sequence[str]) -> str:
-    """Return what the figures were measured with, on one line."""
-    parts = [f"{os.cpu_count()} cores", f"Python {sys.version.split()[0]}"]
-    if "sqlite" in databases:
-        parts.append(f"SQLite {sqlite3.sqlite_version} (WAL, synchronous=FULL)")
-    if "postgres" in databases:
-        version = _first_line([str(postgres_bindir() / "postgres"), "--version"]).split()[2]
-        parts.append(f"PostgreSQL {version} (fsync and synchronous_commit on)")
-    parts.append(f"Redis {_first_line([find_redis_server(), '--version']).split()[2].removeprefix('v=')}")
-    return ", ".join(parts)
-
-
-def _first_line(argv: Sequence[str]) -> str:
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.splitlines()[0]
+        psql = [str(postgres_bindir() / "psql"), "-q", "-h", str(self._cluster.root), "-U", self._cluster.USER]
+        subprocess.run([*psql, "-d", "postgres", "-c", statement], check=True, capture_output=True)

@@ -1,24 +1,22 @@
-"""Entry of every process that a measurement starts: sets Django up, then runs one function of one module.
+"""Entry of every process of a measurement: calls one function of one peer, and prints the figures that it returns.
 
-    python -m bench.process MODULE FUNCTION [INTEGER ...]
-
-What the function returns is printed as JSON.
+python -m bench.process MODULE FUNCTION SIZE
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 
-import django
 
-
-def main(module: str, function: str, *arguments: str) -> None:
-    """Call ``module.function`` with integers."""
-    django.setup()
+def main(module: str, function: str, size: str) -> None:
+    """Call ``module.function`` with the size. Where Django's settings are named, set it up first."""
+    if "DJANGO_SETTINGS_MODULE" in os.environ:  # the environment of other peers has no Django
+        importlib.import_module("django").setup()
     found = getattr(importlib.import_module(module), function)
-    print(json.dumps(found(*map(int, arguments))))
+    print(json.dumps(found(int(size)) or {}), flush=True)
 
 
 if __name__ == "__main__":

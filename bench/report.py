@@ -1,53 +1,81 @@
-"""The tables."""
+"""The table: contenders with their ratios, and marks with their verdicts, for each workload."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from statistics import median
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from .workloads import Line, Mark, Workload
+from .contenders import DATABASES
+from .marks import Mark, Values, View, speed_ratio
+from .results import Results
+from .workloads import Run, Workload
 
-#: enough for the longest figure where the output is no terminal
-WIDTH = 100
-
-
-def print_report(
-    console: Console, machine: str, runs: int, results: Sequence[tuple[Workload, dict[str, list[Line]]]]
-) -> None:
-    """Print a table for each workload, and what they were measured with.
-
-    Args:
-        console: where to.
-        machine: what the figures were measured with.
-        runs: rounds that the medians are taken over.
-        results: workloads with their lines by database.
-    """
-    for workload, by_database in results:
-        console.print(_table(workload, by_database))
-    console.print(f"Medians of {runs} interleaved rounds. {machine}.", soft_wrap=True, highlight=False)
+TITLES = dict(zip(DATABASES, ("SQLite", "PostgreSQL"), strict=True))
+#: enough for the longest line where the output is no terminal
+WIDTH = 110
 
 
-def _table(workload: Workload, by_database: dict[str, list[Line]]) -> Table:
-    table = Table(title=f"{workload.name}: {workload.title}", title_justify="left", min_width=WIDTH)
-    table.add_column("figure", ratio=1)
-    table.add_column("database")
-    for column in ("median", "least", "most", "mark"):
-        table.add_column(column, justify="right")
-    table.add_column("result")
-    for of_all_databases in zip(*by_database.values(), strict=True):
-        if len(by_database) > 1:
-            table.add_section()
-        for database, line in zip(by_database, of_all_databases, strict=True):
-            what = f"{line.what}, {line.unit}" if line.unit else line.what
-            table.add_row(what if database == next(iter(by_database)) else "", database, *_cells(line))
-    return table
+class Verdict(StrEnum):
+    """Whether a mark was reached."""
+
+    MET = "met"
+    MISSED = "missed"
 
 
-def _cells(line: Line) -> list[str]:
-    figures = [shown(value) for value in (line.median, min(line.values), max(line.values))]
-    return [*figures, mark_text(line.mark), verdict(line)]
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table: a contender, or a mark with its verdicts; cells by database."""
+
+    what: str
+    cells: Mapping[str, str]
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The part of the table that holds one workload."""
+
+    title: str
+    rows: list[Row]
+
+
+def sections(results: Results, chosen: Sequence[Workload], databases: Sequence[str]) -> list[Section]:
+    """Return the table's content."""
+    by_name = {one.name: one for one in chosen}
+    found = []
+    for workload in chosen:
+        views = {database: _View(results, workload, by_name, database) for database in databases}
+        rows = [_contender(run, views) for run in workload.runs]
+        rows += [_mark(mark, views) for mark in workload.marks]
+        title = f"{workload.title} ({workload.unit})"
+        found.append(Section(title, [row for row in rows if any(row.cells.values())]))
+    return found
+
+
+def print_report(console: Console, results: Results, content: Sequence[Section], databases: Sequence[str]) -> None:
+    """Print the table, and what it was measured with."""
+    for section in content:
+        table = Table(title=section.title, title_justify="left", min_width=WIDTH)
+        table.add_column("", ratio=1)
+        for database in databases:
+            table.add_column(TITLES[database], justify="right", min_width=34)
+        for row in section.rows:
+            table.add_row(row.what, *(_coloured(row, database) for database in databases))
+        console.print(table)
+    console.print(
+        f"Medians (least to most) of {results.rounds} interleaved rounds; × tells how many times as fast the first "
+        "line was, round by round.",
+        soft_wrap=True,
+        highlight=False,
+    )
+    for line in results.machine:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def shown(value: float) -> str:
@@ -56,13 +84,75 @@ def shown(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def mark_text(mark: Mark | None) -> str:
-    """Return a mark as people write it."""
-    return "" if mark is None else f"{'≥' if mark.is_least else '≤'} {mark.limit:g}"
+def _coloured(row: Row, database: str) -> str:
+    verdict = row.verdicts.get(database)
+    text = escape(row.cells.get(database, ""))
+    colour = "green" if verdict is Verdict.MET else "red"
+    return f"{text} [{colour}]{verdict}[/{colour}]" if verdict else text
 
 
-def verdict(line: Line) -> str:
-    """Return pass or miss, by the median."""
-    if line.mark is None:
+def _contender(run: Run, views: Mapping[str, _View]) -> Row:
+    size = f" ({run.size:,})" if run.size != next(iter(views.values())).size else ""
+    return Row(run.contender.name + size, {database: _figure(run, view) for database, view in views.items()})
+
+
+def _figure(run: Run, view: _View) -> str:
+    name = run.contender.name
+    if reason := view.missing(run):
+        return reason
+    values = view.values(name)
+    if values is None:
         return ""
-    return "[green]pass[/green]" if line.mark.is_met(line.median) else "[red]miss[/red]"
+    spread = f" ({shown(min(values))}–{shown(max(values))})" if len(values) > 1 else ""
+    ratio = speed_ratio(view, view.first, name) if name != view.first else None
+    return f"{shown(median(values))}{spread}" + (f"  ×{shown(median(ratio))}" if ratio else "")
+
+
+def _mark(mark: Mark, views: Mapping[str, _View]) -> Row:
+    cells, verdicts = {}, {}
+    for database, view in views.items():
+        values = mark.judge(view) if database in mark.limits else None
+        if values:
+            sign = "≥" if mark.is_least else "≤"
+            cells[database] = f"{shown(median(values))} {sign} {mark.limits[database]:g}"
+            verdicts[database] = Verdict.MET if mark.is_met(database, values) else Verdict.MISSED
+    return Row(f"→ {mark.text}", cells, verdicts)
+
+
+class _View:
+    """The figures of one workload on one database."""
+
+    def __init__(self, results: Results, workload: Workload, all_: Mapping[str, Workload], database: str) -> None:
+        self._results, self._workload, self._all, self._database = results, workload, all_, database
+        self._runs = {run.contender.name: run for run in workload.runs}
+
+    @property
+    def first(self) -> str:
+        return self._workload.runs[0].contender.name
+
+    @property
+    def size(self) -> int:
+        """The size that the first contender ran."""
+        return self._workload.runs[0].size
+
+    @property
+    def is_rate(self) -> bool:
+        return self._workload.is_rate
+
+    def values(self, contender: str, key: str | None = None) -> Values | None:
+        run = self._runs.get(contender)
+        rounds = run and self._results.figures.get(run.case(self._database))
+        if not run or not rounds or (key and key not in rounds[0]):
+            return None
+        return [one[key] if key else self._workload.value(one, run.size) for one in rounds]
+
+    def configurations(self, peer: str) -> list[str]:
+        return [run.contender.name for run in self._workload.runs if run.contender.peer == peer]
+
+    def of(self, workload: str) -> View | None:
+        other = self._all.get(workload)
+        return _View(self._results, other, self._all, self._database) if other else None
+
+    def missing(self, run: Run) -> str:
+        """Return why a contender has no figures here."""
+        return self._results.missing.get(run.case(self._database), "")

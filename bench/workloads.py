@@ -1,191 +1,172 @@
-"""What is measured, and what the figures are held against.
-
-A workload is a list of cases, each run once a round, and a judge that turns the rounds' figures into lines of the
-report. Another contender or workload is one more entry here.
-"""
+"""What is measured, and the marks that it is held against. Another workload is one more function here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from statistics import median
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from .receivers import Endpoint
-
-Figures = Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """One way to run the work."""
-
-    name: str
-    #: Python's arguments for its worker process
-    worker: tuple[str, ...]
-    #: module whose functions, one for each kind of case, are the client
-    client: str
-    #: where worker and client send their telemetry
-    telemetry: Endpoint = Endpoint.NONE
-
-
-#: the durable host as it is deployed
-HOST = Contender("host", ("manage.py", "durable_worker"), "bench.host_client")
-#: the same, telling a backend everything
-TRACED = replace(HOST, name="host, telemetry on", telemetry=Endpoint.TAKES)
-#: the same, with a backend that has fallen silent
-UNHEARD = replace(HOST, name="host, endpoint hangs", telemetry=Endpoint.HANGS)
-#: one RQ job for each turn and each activity
-JOBS = Contender("RQ jobs", ("-m", "bench.process", "bench.baseline_rq", "work"), "bench.baseline_rq")
+from .contenders import ALONE, DATABASES, DBOS, DBOS_QUEUE, FOUR, HOST, JOBS, OWN, POSTGRES, SQLITE, TRACED, Contender
+from .marks import Mark, ahead, at_most, flat, never_slower, own_tail, times
+from .results import Case, Figures
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """One measurement: who does what, and how much of it."""
+class Run:
+    """A contender's part in a workload."""
 
     contender: Contender
     function: str
     size: int
 
-    def __str__(self) -> str:
-        return f"{self.contender.name}: {self.function} {self.size:,}"
+    def case(self, database: str) -> Case:
+        """Return the measurement on a database; a peer with storage of its own has the same on all."""
+        where = database if self.contender.databases else OWN
+        return Case(self.contender.name, self.function, self.size, where)
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What a figure must reach."""
-
-    limit: float
-    is_least: bool = False
-
-    def is_met(self, value: float) -> bool:
-        """Tell whether a figure reaches it."""
-        return value >= self.limit if self.is_least else value <= self.limit
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the report: a figure of every round, and its mark if it has one."""
-
-    what: str
-    values: tuple[float, ...]
-    unit: str = ""
-    mark: Mark | None = None
-
-    @property
-    def median(self) -> float:
-        """The figure to quote."""
-        return median(self.values)
-
-
-Rounds = Sequence[Mapping[Case, Figures]]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """Cases that are measured in turn and judged together."""
+    """The same work for everybody.
+
+    Args:
+        name: how the command line calls it.
+        title: how the table calls it.
+        unit: of the figure that is compared.
+        runs: who takes part; the first is held against the others.
+        value: takes that figure from what was measured, given the size.
+        is_rate: whether more is better.
+        marks: what the first must reach.
+    """
 
     name: str
     title: str
-    cases: tuple[Case, ...]
-    judge: Callable[[Rounds], list[Line]]
+    unit: str
+    runs: tuple[Run, ...]
+    value: Callable[[Figures, int], float]
+    is_rate: bool = False
+    marks: tuple[Mark, ...] = ()
+
+    def cases(self, database: str) -> Iterator[tuple[Contender, Case]]:
+        """Give what is to be measured on a database."""
+        for run in self.runs:
+            if database in (run.contender.databases or DATABASES):
+                yield run.contender, run.case(database)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
     """How much of everything."""
 
-    chains: int = 1000
-    chain_length: int = 1000
+    chains: tuple[int, int] = (1000, 10_000)
     fan_outs: tuple[int, int] = (1000, 10_000)
-    latency_samples: int = 200
+    chain_lengths: tuple[int, int] = (1000, 5000)
+    samples: int = 100
+    timers: tuple[int, int] = (200, 10_000)
+    waits: int = 1000
 
 
-QUICK = Sizes(chains=20, chain_length=20, fan_outs=(20, 100), latency_samples=10)
+QUICK = Sizes(chains=(20, 40), fan_outs=(20, 100), chain_lengths=(20, 40), samples=10, timers=(20, 50), waits=50)
 
 
 def workloads(sizes: Sizes) -> list[Workload]:
     """Return all workloads."""
+    few, many = sizes.chains
+    narrow, wide = sizes.fan_outs
+    short, long = sizes.chain_lengths
     return [
-        _chains(sizes.chains),
-        _long_chain(sizes.chain_length),
-        _fan_out(*sizes.fan_outs),
-        _latency(sizes.latency_samples),
-        _telemetry(sizes.chains),
+        _chains("chains", few, of_peers=few),
+        # A peer's rate at 10,000 is that at 1,000, which it reaches in bearable time.
+        _chains("many-chains", many, of_peers=few),
+        _fan_out("fan-out", narrow),
+        _fan_out("wide-fan-out", wide, flat("fan-out", f"time a task ÷ that of {narrow:,}", 1.2)),
+        _long_chain("long-chain", short),
+        _long_chain("longer-chain", long, flat("long-chain", f"time a step ÷ that of {short:,}", 1.2)),
+        _latency(sizes.samples),
+        _scale(few),
+        _telemetry(few),
     ]
 
 
-def _chains(count: int) -> Workload:
-    # Each chain costs RQ jobs the same, whatever their number: a fifth of them gives the rate in bearable time.
-    cases = (Case(HOST, "chains", count), Case(JOBS, "chains", max(count // 5, 1)))
-
-    def judge(rounds: Rounds) -> list[Line]:
-        rates = {case: tuple(case.size / one[case]["seconds"] for one in rounds) for case in cases}
-        ratios = tuple(ours / theirs for ours, theirs in zip(*rates.values(), strict=True))
-        return [
-            *(Line(case.contender.name, rates[case], "instances/s") for case in cases),
-            *(line for case in cases for line in _cpu(case, rounds, "ms an instance")),
-            Line(f"{HOST.name} ÷ {JOBS.name}", ratios, mark=Mark(5, is_least=True)),
-        ]
-
-    return Workload("chains", f"{count:,} instances of a chain of 5 on one worker process", cases, judge)
+def _rate(figures: Figures, size: int) -> float:
+    return size / figures["seconds"]
 
 
-def _long_chain(length: int) -> Workload:
-    case = Case(HOST, "long_chain", length)
-
-    def judge(rounds: Rounds) -> list[Line]:
-        halves = [(one[case]["first_half"], one[case]["second_half"]) for one in rounds]
-        per_step = 1000 / (length / 2)
-        return [
-            Line("first half", tuple(first * per_step for first, _ in halves), "ms a step"),
-            Line("second half", tuple(second * per_step for _, second in halves), "ms a step"),
-            Line("second ÷ first", tuple(second / first for first, second in halves), mark=Mark(1.3)),
-        ]
-
-    return Workload("long-chain", f"one instance, a chain of {length:,}", (case,), judge)
+def _milliseconds_each(figures: Figures, size: int) -> float:
+    return figures["seconds"] * 1000 / size
 
 
-def _fan_out(small: int, large: int) -> Workload:
-    narrow, wide = Case(HOST, "wide_fan_out", small), Case(HOST, "wide_fan_out", large)
+def _median(figures: Figures, _: int) -> float:
+    return figures["p50_ms"]
 
-    def judge(rounds: Rounds) -> list[Line]:
-        per_task = {case: tuple(one[case]["seconds"] * 1000 / case.size for one in rounds) for case in (narrow, wide)}
-        ratios = tuple(much / little for much, little in zip(per_task[wide], per_task[narrow], strict=True))
-        peaks = tuple(one[wide]["worker_peak_mb"] for one in rounds if "worker_peak_mb" in one[wide])
-        return [
-            *(Line(f"{case.size:,} activities", values, "ms each") for case, values in per_task.items()),
-            *_cpu(wide, rounds, "ms an activity"),
-            Line(f"{large:,} ÷ {small:,}, time of one", ratios, mark=Mark(1.2)),
-            *([Line(f"peak memory of the worker, {large:,}", peaks, "MB", Mark(400))] if peaks else []),
-        ]
 
-    return Workload("fan-out", "one instance, all activities at once", (narrow, wide), judge)
+def _chains(name: str, count: int, *, of_peers: int) -> Workload:
+    return Workload(
+        name=name,
+        title=f"{count:,} instances of a chain of 5",
+        unit="instances/s",
+        runs=(
+            Run(HOST, "chains", count),
+            Run(DBOS, "chains", of_peers),
+            Run(DBOS_QUEUE, "chains", of_peers),
+            Run(JOBS, "chains", max(of_peers // 5, 1)),
+        ),
+        value=_rate,
+        is_rate=True,
+        marks=(ahead("DBOS", 5),),
+    )
+
+
+def _fan_out(name: str, width: int, *flatness: Mark) -> Workload:
+    return Workload(
+        name=name,
+        title=f"one instance, {width:,} activities at once",
+        unit="ms a task",
+        runs=tuple(Run(contender, "fan_out", width) for contender in (HOST, DBOS, DBOS_QUEUE)),
+        value=_milliseconds_each,
+        marks=(ahead("DBOS", 5), *flatness, at_most("peak_mb", "memory of a worker, MB", 400)),
+    )
+
+
+def _long_chain(name: str, length: int, *flatness: Mark) -> Workload:
+    return Workload(
+        name=name,
+        title=f"one instance, a chain of {length:,}",
+        unit="ms a step",
+        runs=tuple(Run(contender, "long_chain", length) for contender in (HOST, DBOS)),
+        value=_milliseconds_each,
+        marks=(times(DBOS, {POSTGRES: 1.0, SQLITE: 1.5}), *flatness),
+    )
 
 
 def _latency(samples: int) -> Workload:
-    case = Case(HOST, "latency", samples)
+    return Workload(
+        name="latency",
+        title="start to complete, one activity, idle, the caller in a process of its own (but DBOS in process)",
+        unit="p50, ms",
+        runs=tuple(Run(contender, "latency", samples) for contender in (HOST, DBOS, DBOS_QUEUE)),
+        value=_median,
+        marks=(times(DBOS, {POSTGRES: 1.5}), times(DBOS_QUEUE, {POSTGRES: 0.25}), own_tail(2)),
+    )
 
-    def judge(rounds: Rounds) -> list[Line]:
-        return [Line(name, tuple(one[case][f"{name}_ms"] for one in rounds), "ms") for name in ("p50", "p95")]
 
-    return Workload("latency", "start to complete, one activity, idle host, rung from another process", (case,), judge)
+def _scale(count: int) -> Workload:
+    return Workload(
+        name="scale",
+        title=f"{count:,} instances of a chain of 5 on 2, 1 and 4 worker processes",
+        unit="instances/s",
+        runs=tuple(Run(contender, "chains", count) for contender in (HOST, ALONE, FOUR)),
+        value=_rate,
+        is_rate=True,
+        marks=(never_slower(ALONE, HOST), never_slower(HOST, FOUR), at_most("lost_turns", "turns lost to races", 0.02)),
+    )
 
 
 def _telemetry(count: int) -> Workload:
-    silent, *told = (Case(contender, "chains", count) for contender in (HOST, TRACED, UNHEARD))
-
-    def judge(rounds: Rounds) -> list[Line]:
-        lines = [Line(silent.contender.name, tuple(count / one[silent]["seconds"] for one in rounds), "instances/s")]
-        for case in told:
-            ratios = tuple(one[case]["seconds"] / one[silent]["seconds"] for one in rounds)
-            lines.append(Line(f"{case.contender.name} ÷ without, time", ratios, mark=Mark(1.25)))
-        return lines
-
-    title = f"{count:,} instances of a chain of 5, every span and tracking record sent over OTLP"
-    return Workload("telemetry", title, (silent, *told), judge)
-
-
-def _cpu(case: Case, rounds: Rounds, unit: str) -> list[Line]:
-    """Return the worker's CPU time, which a busy machine disturbs less than it does wall time."""
-    values = tuple(one[case]["worker_cpu"] * 1000 / case.size for one in rounds if "worker_cpu" in one[case])
-    return [Line(f"{case.contender.name}: CPU of the worker", values, unit)] if values else []
+    return Workload(
+        name="telemetry",
+        title=f"{count:,} instances of a chain of 5, every span and tracking record sent over OTLP",
+        unit="ms an instance",
+        runs=tuple(Run(contender, "chains", count) for contender in (TRACED, HOST)),
+        value=_milliseconds_each,
+        marks=(times(HOST, {SQLITE: 1.25, POSTGRES: 1.25}),),
+    )

@@ -45,11 +45,16 @@ def postgres_bindir() -> Path:
 
 
 class PostgresCluster:
-    """A PostgreSQL cluster in a temporary directory, reachable over its own Unix socket alone."""
+    """A PostgreSQL cluster in a temporary directory, reachable over its own Unix socket alone.
+
+    Args:
+        is_durable: wait for the disk, as a database does whose machine may lose its power.
+    """
 
     USER = "durable"
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_durable: bool = False) -> None:
+        self.is_durable = is_durable
         self.bindir = postgres_bindir()
         self.root = Path(tempfile.mkdtemp(prefix="durable-pg-"))
         self.process: subprocess.Popen[bytes] | None = None
@@ -82,8 +87,9 @@ class PostgresCluster:
     def resume(self) -> None:
         """Start the server on the data that are there, and return when it answers."""
         server = [str(self.bindir / "postgres"), "-D", str(self.root / "data"), "-k", str(self.root)]
+        fsync = "on" if self.is_durable else "off"
         # No test pulls the plug of the machine, and flushing tables waits for the disk otherwise.
-        settings = [f"-c{one}" for one in ("listen_addresses=", "max_connections=200", "fsync=off")]
+        settings = [f"-c{one}" for one in ("listen_addresses=", "max_connections=200", f"fsync={fsync}")]
         with open(self.root.with_suffix(".log"), "ab") as log:
             self.process = subprocess.Popen(
                 [*self._as_server_user(), *server, *settings], stdout=log, stderr=log, cwd="/", start_new_session=True

@@ -3,60 +3,99 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from bench.report import mark_text, shown, verdict
-from bench.workloads import HOST, Case, Line, Mark, Sizes, workloads
+from bench.contenders import DBOS, DBOS_QUEUE, HOST, SQLITE, Contender
+from bench.report import Row, Section, Verdict, sections, shown
+from bench.results import Results
+from bench.workloads import Run, Sizes, workloads
 from tests.services import PROJECT
+
+NAMED = {one.name: one for one in workloads(Sizes())}
 
 
 @pytest.mark.e2e
 @pytest.mark.slow
-def test_quick_run_measures_everything_and_prints_tables() -> None:
+def test_quick_run_measures_prints_a_table_and_keeps_the_figures(tmp_path: Path) -> None:
     database = os.environ.get("TEST_DATABASE", "sqlite")
-    argv = [sys.executable, "-m", "bench", "--quick", "--database", database]
-    done = subprocess.run(argv, cwd=PROJECT, capture_output=True, text=True, timeout=150, check=False)
+    output = tmp_path / "figures.json"
+    argv = ["--quick", "--database", database, "--workload", "chains", "--peer", "RQ", "--output", str(output)]
+
+    done = _bench(*argv)
+
     assert done.returncode == 0, done.stderr
-    for title in ("chains: 20 instances", "long-chain: ", "fan-out: ", "latency: "):
-        assert title in done.stdout
-    assert "host ÷ RQ jobs" in done.stdout
-    assert done.stdout.count("pass") + done.stdout.count("miss") >= 3
-
-
-def test_unknown_workload_is_refused() -> None:
-    argv = [sys.executable, "-m", "bench", "--workload", "nonsense"]
-    done = subprocess.run(argv, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
-    assert "long-chain" in done.stderr
+    assert "20 instances of a chain of 5" in done.stdout
+    kept = Results.load([output])
+    assert {(case.contender, case.database) for case in kept.figures} == {("host", database), ("RQ jobs", database)}
+    assert all(figures["seconds"] > 0 for rounds in kept.figures.values() for figures in rounds)
 
 
 @pytest.mark.parametrize(
-    ("mark", "values", "expected"),
-    [
-        (Mark(5, is_least=True), (4.0, 6.0, 90.0), "pass"),
-        (Mark(5, is_least=True), (4.0, 4.5, 90.0), "miss"),
-        (Mark(1.3), (1.0, 1.3, 9.0), "pass"),
-        (Mark(1.3), (1.0, 1.31, 1.4), "miss"),
-    ],
+    ("argv", "complaint"), [(["--workload", "nonsense"], "long-chain"), (["--peer", "nobody"], "DBOS")]
 )
-def test_verdict_is_by_the_median(mark: Mark, values: tuple[float, ...], expected: str) -> None:
-    assert expected in verdict(Line("ratio", values, mark=mark))
+def test_what_it_does_not_know_is_refused_with_what_it_knows(argv: list[str], complaint: str) -> None:
+    done = _bench(*argv)
+    assert done.returncode == 2
+    assert complaint in done.stderr
 
 
-def test_a_figure_without_a_mark_has_no_verdict() -> None:
-    assert verdict(Line("p50", (1.0,), "ms")) == ""
-    assert mark_text(None) == ""
+def test_host_is_held_against_the_fastest_configuration_of_a_peer_round_by_round() -> None:
+    results = _results("chains", {HOST: [1.0, 2.0, 1.0], DBOS: [6.0, 12.0, 7.0], DBOS_QUEUE: [9.0, 18.0, 10.0]})
+    row = _row(_section(results, "chains"), "→ speed ÷ DBOS")
+    assert row.cells[SQLITE] == "6.00 ≥ 5"
+    assert row.verdicts[SQLITE] is Verdict.MET
+
+
+def test_a_peer_that_is_closer_than_the_mark_makes_it_missed() -> None:
+    results = _results("chains", {HOST: [1.0], DBOS: [9.0], DBOS_QUEUE: [4.0]})
+    assert _row(_section(results, "chains"), "→ speed ÷ DBOS").verdicts[SQLITE] is Verdict.MISSED
+
+
+def test_a_contender_without_figures_shows_why_and_nothing_is_said_of_its_mark() -> None:
+    results = _results("chains", {HOST: [1.0]})
+    results.give_up(Run(DBOS, "chains", 1000).case(SQLITE), "no network")
+    section = _section(results, "chains")
+    assert _row(section, "DBOS in process").cells[SQLITE] == "no network"
+    assert not [row for row in section.rows if row.what.startswith("→ speed")]
+
+
+def test_a_piece_of_a_large_workload_is_held_against_one_of_a_small() -> None:
+    results = _results("fan-out", {HOST: [1.0]})
+    wide = _results("wide-fan-out", {HOST: [15.0]})
+    results.figures |= wide.figures
+    row = _row(_section(results, "wide-fan-out"), "→ time a task ÷ that of 1,000")
+    assert row.cells[SQLITE] == "1.50 ≤ 1.2"
+    assert row.verdicts[SQLITE] is Verdict.MISSED
 
 
 def test_figures_keep_the_digits_that_count() -> None:
     assert [shown(value) for value in (0.123, 12.34, 1234.5)] == ["0.12", "12.3", "1,234"]
 
 
-def test_halves_of_a_long_chain_are_judged_against_each_other() -> None:
-    (workload,) = (one for one in workloads(Sizes(chain_length=1000)) if one.name == "long-chain")
-    figures = {Case(HOST, "long_chain", 1000): {"first_half": 1.0, "second_half": 1.5}}
-    first, second, ratio = workload.judge([figures])
-    assert (first.median, second.median) == (2.0, 3.0)
-    assert ratio.median == 1.5
-    assert "miss" in verdict(ratio)
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _bench(*argv: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "bench", *argv]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=150, check=False)
+
+
+def _results(workload: str, seconds: dict[Contender, list[float]]) -> Results:
+    """Results in which contenders took so long in each round."""
+    results = Results(rounds=len(seconds[HOST]))
+    for run in NAMED[workload].runs:
+        for one in seconds.get(run.contender, []):
+            results.add(run.case(SQLITE), {"seconds": one})
+    return results
+
+
+def _section(results: Results, workload: str) -> Section:
+    found = dict(zip(NAMED, sections(results, list(NAMED.values()), [SQLITE]), strict=True))
+    return found[workload]
+
+
+def _row(section: Section, what: str) -> Row:
+    (row,) = (row for row in section.rows if row.what == what)
+    return row

@@ -18,18 +18,18 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from redis import Redis
-from rq import Queue, SimpleWorker
+from rq import Queue, SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 
+from bench.functions import add_one
 from durable_host.core.status import RuntimeStatus
 from durable_host.models import HistoryEvent, Instance, PendingEvent
+from tests.services import wait_until
 
-from .functions import add_one
-from .host_client import CHAIN_OF
-from .watching import Meter, wait_for_all
+from .common import CHAIN_OF, WARM, Figures, Meter, command, processes, workers
+from .site import redis, wait_for_all
 
 ACTIVITIES: dict[str, Callable[[Any], Any]] = {"add_one": add_one}
-_LONGEST = 900.0
 
 
 @cache
@@ -41,7 +41,7 @@ def queue() -> Queue:
 # --- the worker's process ---------------------------------------------------------------------------------------------
 
 
-def work() -> None:
+def work(_: int) -> None:
     """Run jobs until told to stop."""
     worker = SimpleWorker([queue()], connection=queue().connection, serializer=JSONSerializer)
     worker.work(logging_level="WARNING")
@@ -112,15 +112,16 @@ def _enqueue(function: Callable[..., None], *arguments: int) -> None:
 # --- the client's process ---------------------------------------------------------------------------------------------
 
 
-def chains(worker: int, count: int) -> dict[str, float]:
+def chains(count: int) -> Figures:
     """Start many chains and wait for the last."""
-    warm = 10
-    _start(warm)
-    wait_for_all(warm, 60)
-    meter = Meter(worker)
-    _start(count)
-    wait_for_all(count + warm, _LONGEST)
-    figures = meter.figures()
+    with redis(), processes([command("bench.peers.rq_jobs", "work", 0)] * workers()) as started:
+        wait_until(lambda: Worker.count(queue().connection) == workers(), "the workers")
+        _start(WARM)
+        wait_for_all()
+        meter = Meter(process.pid for process in started)
+        _start(count)
+        wait_for_all()
+        figures = meter.figures()
     outputs = set(Instance.objects.values_list("output", flat=True))
     assert outputs == {str(CHAIN_OF)}, outputs
     return figures
@@ -132,7 +133,7 @@ def _start(count: int) -> None:
     with transaction.atomic():
         rows = Instance.objects.bulk_create(
             Instance(
-                hub="baseline",
+                hub=settings.DURABLE_HOST["TASK_HUB"],
                 instance_id=str(number),
                 name="chain",
                 status=RuntimeStatus.RUNNING,

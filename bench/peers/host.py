@@ -1,0 +1,135 @@
+"""The durable host as it is deployed: worker processes, a Redis that rings, and a client in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from bench import functions
+from durable_host.client import DurableClient
+from durable_host.core import metrics
+from durable_host.core.status import RuntimeStatus
+from durable_host.models import EventWait, Instance, WorkerState
+from tests.services import wait_until
+
+from .common import CHAIN_OF, IDLE, WARM, Figures, Meter, percentiles, processes, workers
+from .site import redis, wait_for_all
+
+_LOOK_EVERY = 0.0005
+
+
+def chains(count: int) -> Figures:
+    """Start many chains in one call and wait for the last; count the turns that lost a race."""
+    with _host() as pids:
+        meter = Meter(pids)
+        DurableClient().start_many(functions.chain, [CHAIN_OF] * count)
+        wait_for_all()
+        figures = meter.figures()
+    outputs = set(Instance.objects.order_by("-pk").values_list("output", flat=True)[:count])
+    assert outputs == {str(CHAIN_OF)}, outputs
+    # Stopped workers have written down all that they counted.
+    counted = WorkerState.objects.filter(pid__in=pids).values_list("counters", flat=True)
+    return figures | {"lost_turns": sum(map(_lost_turns, counted)) / (count * (CHAIN_OF + 1))}
+
+
+def fan_out(width: int) -> Figures:
+    """Run one instance that calls all its activities at once."""
+    return _run_one(functions.fan_out, width, expected=width * (width + 1) // 2)
+
+
+def long_chain(length: int) -> Figures:
+    """Run one instance that calls its activities one after the other."""
+    return _run_one(functions.chain, length, expected=length)
+
+
+def waits_on_loop(width: int) -> Figures:
+    """Run activities that wait a second, as coroutines."""
+    return _run_one(functions.wait_on_loop, width, expected=width)
+
+
+def waits_in_threads(width: int) -> Figures:
+    """Run activities that wait a second, as plain functions."""
+    return _run_one(functions.wait_in_threads, width, expected=width)
+
+
+def latency(samples: int) -> Figures:
+    """Start one activity's worth of work on an idle host, again and again, until the caller sees its end."""
+    with _host():
+        return percentiles([_time(lambda: DurableClient().start_new(functions.chain, 1)) for _ in range(samples)])
+
+
+def events(samples: int) -> Figures:
+    """Send an event to an instance that waits for it, again and again, until the sender sees its end."""
+    client = DurableClient()
+    with _host():
+        taken = []
+        for _ in range(samples):
+            instance_id = client.start_new(functions.listen)
+            wait_until(EventWait.objects.filter(instance__instance_id=instance_id).exists, "the instance to listen")
+            taken.append(_time(partial(_answer, instance_id)))
+        return percentiles(taken)
+
+
+def timers(count: int) -> Figures:
+    """Have many instances wait for one moment; how late each went on, and when the sender saw the last of them end."""
+    with _host():
+        due = datetime.now(UTC) + timedelta(seconds=3 + count / 200)
+        DurableClient().start_many(functions.sleep_until, [due] * count)
+        sleeping = Instance.objects.filter(name="sleep_until", status=RuntimeStatus.RUNNING, revision__gt=0)
+        wait_until(lambda: sleeping.count() == count, "all to sleep")
+        assert datetime.now(UTC) < due, "the timers were due before all of them were set"
+        wait_for_all()
+        seen = (datetime.now(UTC) - due).total_seconds()
+        times = Instance.objects.order_by("-pk").values_list("completed_at", flat=True)[:count]
+        return percentiles([(one - due).total_seconds() for one in times if one]) | {"seconds": seen}
+
+
+# --- details ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _host() -> Iterator[list[int]]:
+    """Run the workers, warm; give their process ids."""
+    count = workers()
+    with redis(), processes([[sys.executable, "manage.py", "durable_worker"]] * count) as started:
+        living = WorkerState.objects.filter(left_at__isnull=True)
+        wait_until(lambda: living.count() == count, f"{count} workers")
+        DurableClient().start_many(functions.chain, [CHAIN_OF] * WARM)
+        wait_for_all()
+        yield [process.pid for process in started]
+
+
+def _run_one(orchestrator: Callable[..., Any], size: int, *, expected: int) -> Figures:
+    with _host() as pids:
+        meter = Meter(pids)
+        instance_id = DurableClient().start_new(orchestrator, size)
+        wait_for_all()
+        figures = meter.figures()
+        output = Instance.objects.get(instance_id=instance_id).output
+        assert output == str(expected), output
+        return figures
+
+
+def _time(act: Callable[[], str]) -> float:
+    """Return the seconds from an act on an instance to its end."""
+    time.sleep(IDLE)
+    begin = time.perf_counter()
+    status = Instance.objects.filter(instance_id=act()).values_list("status", flat=True)
+    while status.get() != RuntimeStatus.COMPLETED:
+        time.sleep(_LOOK_EVERY)
+    return time.perf_counter() - begin
+
+
+def _answer(instance_id: str) -> str:
+    DurableClient().raise_event(instance_id, "go", 1)
+    return instance_id
+
+
+def _lost_turns(counters: dict[str, Any]) -> float:
+    tallies: dict[str, list[float]] = counters.get(metrics.TURN_CONFLICTS.name, {})
+    return sum(tally[0] for tally in tallies.values())

@@ -1,0 +1,1 @@
+"""Processes fail at chosen places, and nobody can tell afterwards."""

@@ -27,13 +27,11 @@ from tests.faults.conftest import StartPool
 from tests.faults.histories import assert_whole, normal
 from tests.faults.patterns import PATTERNS
 from tests.faults.points import Action, Fuse, Point
-from tests.services import PROJECT, wait_until
+from tests.services import PATIENCE, PROJECT, wait_until
 
 pytestmark = [*E2E, pytest.mark.slow]
 
 IN_WORKERS = [point for point in Point if not point.is_of_client]
-#: seconds; longer than any lease and sweep of these workers, on a machine that is busy with something else
-PATIENCE = 60
 #: seconds; longer than a lease
 ASLEEP = 2.5
 
@@ -111,11 +109,11 @@ def test_nobody_can_tell_afterwards_that_a_worker_failed(
         if action is Action.STOP:
             alarms.append(wake_later(burnt))
         batch.start()
-        wait_until(burnt.exists, PATIENCE, f"a worker to {action} at {point.name}")
+        wait_until(burnt.exists, f"a worker to {action} at {point.name}")
         batch.answer()
     for alarm in alarms:
         alarm.join()
-    wait_until(lambda: are_done(client), PATIENCE, "all patterns to end")
+    wait_until(lambda: are_done(client), "all patterns to end")
     for point, batch in batches.items():
         assert batch.results() == expected, point
         assert set(batch.effects()) == once, point
@@ -129,7 +127,7 @@ def wake_later(burnt: Path) -> threading.Thread:
     """
 
     def wake() -> None:
-        wait_until(burnt.exists, PATIENCE, "a worker to stop")
+        wait_until(burnt.exists, "a worker to stop")
         time.sleep(ASLEEP)
         os.kill(int(burnt.read_text()), signal.SIGCONT)
 

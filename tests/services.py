@@ -3,11 +3,14 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -26,6 +29,24 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = PATI
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds} s for {what}")
         time.sleep(0.05)
+
+
+@cache
+def _ports() -> Iterator[int]:
+    """Ports below those that the system gives to connections; each process of a test run has some of its own."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = range(20_000 + number % 8, 32_000, 8)
+    first = os.getpid() % len(own)
+    return cycle([*own[first:], *own[:first]])
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on, nor will before a server of the test does."""
+    for port in _ports():
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("the ports never end")
 
 
 def postgres_bindir() -> Path:

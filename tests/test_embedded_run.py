@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from durable_host import localdata
-from tests.services import PROJECT, running, wait_until
+from tests.services import PROJECT, free_port, running, wait_until
 
 pytestmark = [
     pytest.mark.slow,
@@ -76,13 +76,6 @@ def read_proc(pid: int, name: str) -> bytes:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
         return b""
-
-
-def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

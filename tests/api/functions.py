@@ -1,5 +1,6 @@
 """Orchestrators that the tests of the HTTP API start; registered by DURABLE_MODULES=tests.api.functions."""
 
+import os
 from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from durable_host import OrchestrationContext, activity, orchestrator
+from tests.services import wait_until
 
 
 class Order(BaseModel, extra="forbid"):
@@ -19,7 +21,9 @@ class Order(BaseModel, extra="forbid"):
 
 @activity
 def say_hello(name: str) -> str:
-    """Greet."""
+    """Greet; where a test has put up a gate, once it is open."""
+    if gate := os.environ.get("TEST_GATE"):
+        wait_until(Path(gate).exists, "the gate to be opened")
     return f"Hello {name}!"
 
 

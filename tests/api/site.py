@@ -1,7 +1,6 @@
 """A real web server on a port of its own, with a real worker."""
 
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,7 +10,7 @@ from typing import Any
 import httpx
 
 from durable_host import gunicorn_local
-from tests.services import PATIENCE, running, wait_until
+from tests.services import PATIENCE, free_port, running, wait_until
 
 MODULES = "tests.api.functions"
 
@@ -40,13 +39,6 @@ class Site:
         return found
 
 
-def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def serve(
     live_env: dict[str, str], worker_process: Callable[..., Any], tmp_path: Path
 ) -> Iterator[Callable[..., Site]]:
@@ -57,7 +49,7 @@ def serve(
             port = free_port()
             env = {**live_env, "DURABLE_MODULES": MODULES, "PORT": str(port), **env}
             if workers:
-                worker_process(**{name: env[name] for name in ("DURABLE_MODULES",)})
+                worker_process(**{name: env[name] for name in ("DURABLE_MODULES", "TEST_GATE") if name in env})
             argv = [
                 sys.executable,
                 "-m",

@@ -13,8 +13,10 @@ import pytest
 from durable_host.client import DurableClient
 from tests.e2e import functions  # registers them for the client of this process
 
-#: so that a dead worker's work is taken over within a test's patience
-SHORT = {"ACTIVITY_LEASE": 2.0, "TURN_LEASE": 1.0, "AFFINITY": 0.5, "SWEEP_INTERVAL": 0.5, "STALL_RETRY": 0.5}
+#: what workers look for by the clock, they find soon
+SHORT = {"AFFINITY": 0.5, "SWEEP_INTERVAL": 0.5, "STALL_RETRY": 0.5}
+#: where workers die, their work is taken over soon; a living one that the machine starves may lose its work, too
+BRIEF_LEASES = {"ACTIVITY_LEASE": 1.0, "TURN_LEASE": 1.0}
 StartWorker = Callable[..., "Popen[bytes]"]
 #: marks of a module
 E2E = [pytest.mark.e2e, pytest.mark.django_db(transaction=True, available_apps=["durable_host"])]

@@ -14,6 +14,7 @@ from opentelemetry.propagate import inject
 from opentelemetry.trace import get_tracer
 
 from durable_host import ActivityContext, OrchestrationContext, RetryPolicy, TaskFailedError, activity, orchestrator
+from tests.services import wait_until
 
 SOON = RetryPolicy(first_retry_interval=timedelta(milliseconds=50), max_number_of_attempts=5)
 
@@ -119,6 +120,22 @@ def tracing(context: ActivityContext) -> str:
     headers: dict[str, str] = {}
     inject(headers)
     return headers.get("traceparent", "")
+
+
+@activity
+def met(trace: Trace) -> int:
+    """Return once another process is at it, too."""
+    leave_trace(trace, "begin")
+    wait_until(lambda: len({line.split()[1] for line in trace.path.read_text().splitlines()}) > 1, "another process")
+    return os.getpid()
+
+
+@activity
+def gated(trace: Trace) -> int:
+    """Return once somebody has put a file "open" beside the trace."""
+    leave_trace(trace, "begin")
+    wait_until(trace.path.with_name("open").exists, "the gate to be opened")
+    return os.getpid()
 
 
 @activity(queue="other")

@@ -17,7 +17,7 @@ from durable_host.core import events as ev
 from durable_host.dispatch.host import Host
 from durable_host.models import HistoryEvent
 from durable_host.store import queries
-from tests.e2e.conftest import E2E, StartWorker
+from tests.e2e.conftest import BRIEF_LEASES, E2E, StartWorker
 from tests.services import wait_until
 
 pytestmark = [*E2E, pytest.mark.slow]
@@ -101,7 +101,7 @@ class Crew:
         self.workers = [self._start() for _ in range(size)]
 
     def _start(self) -> Popen[bytes]:
-        return self._start_worker(MAX_DELIVERY_ATTEMPTS=100)
+        return self._start_worker(MAX_DELIVERY_ATTEMPTS=100, **BRIEF_LEASES)
 
     def kill_one(self) -> None:
         """Kill a worker with SIGKILL and start another."""

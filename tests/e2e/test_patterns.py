@@ -19,7 +19,7 @@ import pytest
 from durable_host import RuntimeStatus
 from durable_host.client import DurableClient
 from durable_host.store import queries
-from tests.e2e.conftest import E2E, StartWorker
+from tests.e2e.conftest import BRIEF_LEASES, E2E, StartWorker
 from tests.services import PATIENCE, PROJECT, wait_until
 
 pytestmark = E2E
@@ -106,7 +106,7 @@ def test_it_measures_right_although_a_worker_is_killed(
     client: DurableClient, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     root = make_tree(tmp_path / "tree", 400, 2000)
-    victim = start_worker("--max-activities", "4")
+    victim = start_worker("--max-activities", "4", **BRIEF_LEASES)
     id_ = client.start_new("fan_out_fan_in", {"root": str(root)})
 
     def measured() -> int:
@@ -118,7 +118,7 @@ def test_it_measures_right_although_a_worker_is_killed(
     status = client.get_status(id_)
     assert status is not None
     assert not status.is_finished
-    start_worker("--max-activities", "4")
+    start_worker("--max-activities", "4", **BRIEF_LEASES)
     assert totals(client.wait_for_completion(id_, PATIENCE)) == by_find_and_wc(root)
     assert not any(queries.count_open_work("default").values())
 

@@ -161,18 +161,21 @@ class HistoryEvent(EventColumns):
 class PendingEvent(EventColumns):
     """A message to an instance that no turn has taken yet; one for later is a timer."""
 
-    instance = models.ForeignKey(Instance, models.CASCADE, related_name="inbox")
+    instance = models.ForeignKey(Instance, models.CASCADE, db_index=False, related_name="inbox")
     generation = models.IntegerField(null=True, blank=True, help_text="Execution it is meant for; null for any.")
-    visible_at = models.DateTimeField(default=EPOCH, db_index=True)
+    visible_at = models.DateTimeField(default=EPOCH)
 
     class Meta:
         indexes = [
+            # What is due, oldest first; and the same of one instance, of which thousands of timers may be for later.
+            models.Index(fields=["visible_at", "id"], name="durable_pending_due"),
+            models.Index(fields=["instance", "visible_at", "id"], name="durable_pending_inbox"),
             # Pauses before another attempt; all other timers have no name.
             models.Index(
                 fields=["visible_at"],
                 condition=models.Q(event_type="TimerFired", name__isnull=False),
                 name="durable_pending_retry",
-            )
+            ),
         ]
 
     def __str__(self) -> str:

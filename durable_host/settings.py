@@ -94,6 +94,8 @@ def _database() -> dict[str, Any]:
         # The pool doubles its pauses between two tries; given up early, the next request tries at once.
         pool = {"min_size": 1, "max_size": size, "timeout": patience, "reconnect_timeout": patience}
         options.setdefault("pool", pool)
+        if env.bool("DATABASE_PREPARE", default=True):  # the driver's own threshold, which Django switches off
+            options.setdefault("prepare_threshold", 5)
         # A server that vanished without a word (its machine died) is noticed within a minute, not in a quarter hour.
         for name, seconds in {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10}.items():
             options.setdefault(name, seconds)

@@ -28,7 +28,7 @@ elif TEST_DATABASE == "postgres":
         "ENGINE": "django.db.backends.postgresql",
         "NAME": "postgres",
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"pool": {"min_size": 1, "max_size": 16, "timeout": 30}},
+        "OPTIONS": {"pool": {"min_size": 1, "max_size": 16, "timeout": 30}, "prepare_threshold": 5},
         "TEST": {"NAME": "test_durable"},
     }
 else:

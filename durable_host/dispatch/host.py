@@ -29,7 +29,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 from durable_host.conf import HostSettings, host_settings
 from durable_host.core.payload import PayloadCodec
 from durable_host.core.registry import Registry, default_registry
-from durable_host.store import claims, clock, stalls
+from durable_host.store import claims, clock, sql, stalls
 from durable_host.store.checkpoint import checkpoint
 from durable_host.store.shapes import (
     ActivityOutcome,
@@ -218,6 +218,7 @@ class Host:
         now = time.monotonic()
         if now >= self._next_sweep:
             self._next_sweep = now + self._settings.sweep_interval.total_seconds()
+            sql.forget_plans()
             self._reporter.sweeps.begin(self._may_have_turns, self._may_have_activities)
             self._look_everywhere()
             self._presence.show(self._pool.running, self._turns.resident, self._in_flight)

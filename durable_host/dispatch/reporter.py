@@ -36,11 +36,11 @@ class Reporter:
                 counting.count_turn(turn.head.name, turn.head.due_at, turn.result.events)
             elif turn.head.pk in receipt.lost:
                 meters.turn_conflicts.add(turn.head.name)
-        late = {(activity.pk, activity.attempt) for activity in receipt.late}
+        late = {activity.delivery for activity in receipt.late}
         outcomes = list(chain(batch.forwarded, *(turn.outcomes for turn in batch.turns)))
         self._witness.ended(outcomes, receipt)
         for outcome in outcomes:
-            if (outcome.activity.pk, outcome.activity.attempt) not in late:
+            if outcome.activity.delivery not in late:
                 counting.count_outcome(outcome.activity.name, outcome.event)
         for activity in receipt.late:
             self._late(activity)

@@ -1,8 +1,8 @@
 """Many rows in one statement, without an object for each.
 
 Django's ``bulk_create`` spends most of a checkpoint on preparing values that need no preparation. PostgreSQL takes all
-rows as one JSON text, which costs the client far less than arrays do and serves updates too, as COPY would not; other
-databases take the rows one after the other from C.
+rows as one JSON text, which costs the client far less than arrays do and serves updates too, as COPY would not. SQLite
+takes rows one after the other from C; only where it is to answer does it take the JSON.
 """
 
 from __future__ import annotations
@@ -14,74 +14,130 @@ from typing import Any
 from django.db import connection, models
 from pydantic_core import to_json
 
+from . import sql
+
 Row = Sequence[Any]
+Columns = tuple[str, ...]
 
 
-def insert(model: type[models.Model], columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+def insert(model: type[models.Model], columns: Columns, rows: Sequence[Row]) -> None:
     """Insert rows given as tuples in the order of ``columns`` (names of concrete columns)."""
-    if rows:
-        _execute(_insert_sql(connection.vendor, model, columns), model, columns, rows)
+    if not rows:
+        return
+    if connection.vendor == "postgresql":
+        sql.execute(_insert_sql("postgresql", model, columns), [_as_json(columns, rows)])
+    else:
+        _one_by_one(_insert_one_sql(model, columns), _adapted(model, columns, rows))
 
 
-def update(model: type[models.Model], columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+def insert_returning(
+    model: type[models.Model], columns: Columns, rows: Sequence[Row], answer: Columns
+) -> list[sql.Row]:
+    """Insert rows as :func:`insert` does; return the columns ``answer`` of each, in no certain order."""
+    if not rows:
+        return []
+    given = rows if connection.vendor == "postgresql" else _adapted(model, columns, rows)
+    return sql.execute(_insert_sql(connection.vendor, model, columns, answer), [_as_json(columns, given)])
+
+
+def update(model: type[models.Model], columns: Columns, rows: Sequence[Row]) -> None:
     """Write ``columns[1:]`` of the rows that ``columns[0]``, the primary key, names."""
     if not rows:
         return
-    if connection.vendor != "postgresql":
-        rows = [(*row[1:], row[0]) for row in rows]  # the key comes last in the statement
-        _execute(_update_sql(connection.vendor, model, columns), model, (*columns[1:], columns[0]), rows)
+    if connection.vendor == "postgresql":
+        sql.execute(_update_sql(model, columns), [_as_json(columns, rows)])
     else:
-        _execute(_update_sql(connection.vendor, model, columns), model, columns, rows)
+        given = _adapted(model, columns, rows)
+        _one_by_one(_update_one_sql(model, columns), [(*moved, key) for key, *moved in given])
 
 
-def _execute(sql: str, model: type[models.Model], columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+def delete_returning(model: type[models.Model], columns: Columns, rows: Sequence[Row]) -> list[sql.Row]:
+    """Delete the rows in which ``columns``, whole numbers, are as in one of ``rows``; return those that were there."""
+    if not rows:
+        return []
+    return sql.execute(_delete_sql(connection.vendor, model, columns), [_as_json(columns, rows)])
+
+
+def _as_json(columns: Columns, rows: Sequence[Row]) -> str:
+    return to_json([dict(zip(columns, row, strict=True)) for row in rows]).decode()
+
+
+def _one_by_one(statement: str, rows: Sequence[Row]) -> None:
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(sql, [to_json([dict(zip(columns, row, strict=True)) for row in rows]).decode()])
-            return
-        adapt: Callable[[Any], Any] = connection.ops.adapt_datetimefield_value
-        times = _time_positions(model, columns)
-        cursor.executemany(
-            sql, [[adapt(value) if place in times else value for place, value in enumerate(row)] for row in rows]
-        )
+        cursor.executemany(statement, rows)
+
+
+def _adapted(model: type[models.Model], columns: Columns, rows: Sequence[Row]) -> list[Row]:
+    """Return rows as SQLite stores them."""
+    adapt: Callable[[Any], Any] = connection.ops.adapt_datetimefield_value
+    times = _time_positions(model, columns)
+    return [[adapt(value) if place in times else value for place, value in enumerate(row)] for row in rows]
 
 
 @lru_cache
-def _time_positions(model: type[models.Model], columns: tuple[str, ...]) -> frozenset[int]:
+def _time_positions(model: type[models.Model], columns: Columns) -> frozenset[int]:
     fields = _fields(model, columns)
     return frozenset(place for place, field in enumerate(fields) if isinstance(field, models.DateTimeField))
 
 
-@lru_cache
-def _insert_sql(vendor: str, model: type[models.Model], columns: tuple[str, ...]) -> str:
-    names = ", ".join(map(_quote, columns))
-    into = f"INSERT INTO {_quote(model._meta.db_table)} ({names})"
-    if vendor == "postgresql":
-        return f"{into} SELECT * FROM {_recordset(model, columns)}"  # noqa: S608  names of our own columns
-    return f"{into} VALUES ({', '.join(['%s'] * len(columns))})"
+# --- statements, made once ------------------------------------------------------------------------------------------
 
 
 @lru_cache
-def _update_sql(vendor: str, model: type[models.Model], columns: tuple[str, ...]) -> str:
-    table, key, moved = _quote(model._meta.db_table), _quote(columns[0]), columns[1:]
+def _insert_sql(vendor: str, model: type[models.Model], columns: Columns, answer: Columns = ()) -> str:
+    returning = f" RETURNING {_names(answer)}" if answer else ""
+    return f"INSERT INTO {_table(model)} ({_names(columns)}) {_given(vendor, model, columns)}{returning}"
+
+
+@lru_cache
+def _insert_one_sql(model: type[models.Model], columns: Columns) -> str:
+    return f"INSERT INTO {_table(model)} ({_names(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"  # noqa: S608
+
+
+@lru_cache
+def _update_sql(model: type[models.Model], columns: Columns) -> str:
+    table, key = _table(model), _quote(columns[0])
+    assignments = ", ".join(f"{_quote(name)} = given.{_quote(name)}" for name in columns[1:])
+    given = _given("postgresql", model, columns)
+    return f"UPDATE {table} SET {assignments} FROM ({given}) AS given WHERE {table}.{key} = given.{key}"  # noqa: S608
+
+
+@lru_cache
+def _update_one_sql(model: type[models.Model], columns: Columns) -> str:
+    assignments = ", ".join(f"{_quote(name)} = %s" for name in columns[1:])
+    return f"UPDATE {_table(model)} SET {assignments} WHERE {_quote(columns[0])} = %s"  # noqa: S608
+
+
+@lru_cache
+def _delete_sql(vendor: str, model: type[models.Model], columns: Columns) -> str:
+    names = _names(columns)
+    given = _given(vendor, model, columns)
+    return f"DELETE FROM {_table(model)} WHERE ({names}) IN ({given}) RETURNING {names}"  # noqa: S608
+
+
+def _given(vendor: str, model: type[models.Model], columns: Columns) -> str:
+    """Return the query that reads rows out of the JSON text."""
     if vendor == "postgresql":
-        assignments = ", ".join(f"{_quote(name)} = new.{_quote(name)}" for name in moved)
-        source = _recordset(model, columns)
-        return f"UPDATE {table} SET {assignments} FROM {source} WHERE {table}.{key} = new.{key}"  # noqa: S608
-    assignments = ", ".join(f"{_quote(name)} = %s" for name in moved)
-    return f"UPDATE {table} SET {assignments} WHERE {key} = %s"  # noqa: S608
+        types = [field.rel_db_type(connection) for field in _fields(model, columns)]
+        typed = ", ".join(f"{_quote(name)} {type_}" for name, type_ in zip(columns, types, strict=True))
+        return f"SELECT {_names(columns)} FROM json_to_recordset(%s::json) AS given({typed})"  # noqa: S608
+    values = ", ".join(f"json_extract(value, '$.{name}')" for name in columns)
+    return f"SELECT {values} FROM json_each(%s)"  # noqa: S608  all names are of our own columns
 
 
-def _recordset(model: type[models.Model], columns: tuple[str, ...]) -> str:
-    types = [field.rel_db_type(connection) for field in _fields(model, columns)]
-    typed = [f"{_quote(name)} {type_}" for name, type_ in zip(columns, types, strict=True)]
-    return f"json_to_recordset(%s::json) AS new({', '.join(typed)})"
-
-
-def _fields(model: type[models.Model], columns: tuple[str, ...]) -> list[models.Field[Any, Any]]:
+def _fields(model: type[models.Model], columns: Columns) -> list[models.Field[Any, Any]]:
     by_column = {field.column: field for field in model._meta.concrete_fields}
     return [by_column[name] for name in columns]
 
 
+def _table(model: type[models.Model]) -> str:
+    return _quote(model._meta.db_table)
+
+
+def _names(columns: Columns) -> str:
+    return ", ".join(map(_quote, columns))
+
+
 def _quote(name: str) -> str:
-    return connection.ops.quote_name(name)
+    quoted: str = connection.ops.quote_name(name)
+    return quoted

@@ -1,8 +1,8 @@
 """The checkpoint: what a batch of turns decided becomes true in one transaction, or not at all.
 
 1. Lock the instances and compare revisions: a turn whose instance has moved on has lost and leaves no trace.
-2. Lock the activities whose outcomes are recorded: a result that is not the latest delivery's is dropped.
-3. Append history, take the inbox rows, remove the finished activities.
+2. Remove the activities whose outcomes are recorded: a result that is not the latest delivery's is dropped.
+3. Append history, take the inbox rows.
 4. Write what the turns ask for: activities, timers, sub-orchestrations, messages, waits.
 5. Move the instances on.
 
@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from durable_host.core.events import OrchestratorCompleted
 from durable_host.core.failure import FailureDetails
@@ -25,7 +25,8 @@ from durable_host.models import EPOCH, ActivityTask, EventWait, HistoryEvent, In
 
 from . import bulk, clock, outbox
 from .rows import append_history, history_rows, inbox_row, send
-from .shapes import ActivityOutcome, ClaimedActivity, Holder, InstanceHead, Receipt, TurnWrite
+from .shapes import ActivityOutcome, ClaimedActivity, Delivery, Holder, InstanceHead, Receipt, TurnWrite
+from .sql import Statement
 
 
 def checkpoint(turns: Sequence[TurnWrite], outcomes: Sequence[ActivityOutcome], holder: Holder) -> Receipt:
@@ -33,8 +34,8 @@ def checkpoint(turns: Sequence[TurnWrite], outcomes: Sequence[ActivityOutcome], 
     receipt = Receipt()
     with transaction.atomic():
         now = clock.now()
-        owners = _lock_instances(turns, outcomes)
-        fresh = _lock_activities(turns, outcomes, receipt)
+        owners = _lock_instances(turns, outcomes, now)
+        fresh = _remove_activities(turns, outcomes, receipt)
         receipt.moot = [one for one in receipt.late if _is_over(one, owners)]
         winners = [turn for turn in turns if _has_won(turn, owners, fresh)]
         won = {turn.head.pk for turn in winners}
@@ -57,17 +58,22 @@ class _Locked(NamedTuple):
     generation: int
     status: str
     owner: str
-    #: end of the owner's hold
-    until: datetime
+    #: whether the owner's hold goes on
+    is_held: bool
 
 
-def _lock_instances(turns: Iterable[TurnWrite], outcomes: Iterable[ActivityOutcome]) -> dict[int, _Locked]:
+_LOCK_INSTANCES = Statement(
+    "SELECT id, revision, generation, status, owner, available_at > %s FROM durable_host_instance"
+    " WHERE id {in_list} ORDER BY id {lock}"
+)
+
+
+def _lock_instances(
+    turns: Iterable[TurnWrite], outcomes: Iterable[ActivityOutcome], now: datetime
+) -> dict[int, _Locked]:
     """Lock every instance concerned."""
     pks = {turn.head.pk for turn in turns} | {one.activity.instance_pk for one in outcomes}
-    rows = Instance.objects.select_for_update(no_key=connection.features.has_select_for_no_key_update)
-    columns = ("pk", "revision", "generation", "status", "owner", "available_at")
-    found = rows.filter(pk__in=pks).order_by("pk").values_list(*columns)
-    return {values[0]: _Locked(*values) for values in found}
+    return {values[0]: _Locked(*values) for values in _LOCK_INSTANCES.run(now, list(pks))}
 
 
 def _is_over(activity: ClaimedActivity, instances: Mapping[int, _Locked]) -> bool:
@@ -76,45 +82,43 @@ def _is_over(activity: ClaimedActivity, instances: Mapping[int, _Locked]) -> boo
     return locked is None or locked.generation != activity.generation or locked.status in FINISHED
 
 
-def _lock_activities(turns: Iterable[TurnWrite], outcomes: Sequence[ActivityOutcome], receipt: Receipt) -> set[int]:
-    """Lock the activities whose outcomes are to be recorded; return those that are still this delivery's."""
-    wanted = {one.activity.pk: one.activity for turn in turns for one in turn.outcomes}
-    wanted |= {one.activity.pk: one.activity for one in outcomes}
-    if not wanted:
-        return set()
-    found = dict(
-        ActivityTask.objects.select_for_update().filter(pk__in=list(wanted)).order_by("pk").values_list("pk", "attempt")
-    )
-    fresh = {pk for pk, activity in wanted.items() if found.get(pk) == activity.attempt}
-    receipt.late = [activity for pk, activity in wanted.items() if pk not in fresh]
+def _remove_activities(
+    turns: Iterable[TurnWrite], outcomes: Iterable[ActivityOutcome], receipt: Receipt
+) -> set[Delivery]:
+    """Remove the activities whose outcomes are to be recorded; return the deliveries that were still the latest.
+
+    A turn that loses leaves its outcomes to the inbox, so that none of them needs its row any more.
+    """
+    wanted = {one.activity.delivery: one.activity for turn in turns for one in turn.outcomes}
+    wanted |= {one.activity.delivery: one.activity for one in outcomes}
+    fresh = set(bulk.delete_returning(ActivityTask, ("id", "attempt"), list(wanted)))
+    receipt.late = [activity for delivery, activity in wanted.items() if delivery not in fresh]
     return fresh
 
 
-def _has_won(turn: TurnWrite, owners: Mapping[int, _Locked], fresh: Collection[int]) -> bool:
+def _has_won(turn: TurnWrite, owners: Mapping[int, _Locked], fresh: Collection[Delivery]) -> bool:
     """Tell whether the instance is as the turn found it and every outcome that the turn took still counts."""
     present = owners.get(turn.head.pk)
     if present is None or present.revision != turn.head.revision:
         return False  # purged, or another worker committed first
-    return all(one.activity.pk in fresh for one in turn.outcomes)
+    return all(one.activity.delivery in fresh for one in turn.outcomes)
 
 
 def _forward(
     outcomes: Iterable[ActivityOutcome],
-    fresh: Collection[int],
+    fresh: Collection[Delivery],
     owners: Mapping[int, _Locked],
     holder: Holder,
     receipt: Receipt,
 ) -> None:
     """Turn outcomes into messages, and find out who must be told of them."""
-    counted = [one for one in outcomes if one.activity.pk in fresh]
+    counted = [one for one in outcomes if one.activity.delivery in fresh]
     if not counted:
         return
-    now = clock.now()
     send([inbox_row(one.activity.instance_pk, one.event, generation=one.activity.generation) for one in counted])
-    ActivityTask.objects.filter(pk__in=[one.activity.pk for one in counted]).delete()
     for one in counted:
         held = owners[one.activity.instance_pk]
-        if held.owner and held.owner != holder.worker and held.until > now:
+        if held.owner and held.owner != holder.worker and held.is_held:
             receipt.owners.add(held.owner)
         else:
             receipt.has_messages = True
@@ -130,14 +134,17 @@ def _append_history(turns: Sequence[TurnWrite]) -> None:
     )
 
 
+_DELETE_MESSAGES = Statement("DELETE FROM durable_host_pendingevent WHERE id {in_list}")
+_DELETE_OF_EXECUTIONS = Statement(
+    "DELETE FROM durable_host_pendingevent WHERE instance_id {in_list} AND generation IS NOT NULL"
+)
+
+
 def _take(turns: Sequence[TurnWrite]) -> None:
     """Remove what the turns consumed, and what nobody will need after an execution has ended."""
     inbox_ids = [row_id for turn in turns for row_id in turn.inbox_ids]
     if inbox_ids:
-        PendingEvent.objects.filter(pk__in=inbox_ids).delete()
-    done = [one.activity.pk for turn in turns for one in turn.outcomes]
-    if done:
-        ActivityTask.objects.filter(pk__in=done).delete()
+        _DELETE_MESSAGES.run(inbox_ids)
     for turn in turns:
         if turn.result.cancelled_timers:
             PendingEvent.objects.filter(
@@ -145,7 +152,7 @@ def _take(turns: Sequence[TurnWrite]) -> None:
             ).delete()
     ended = [turn.head.pk for turn in turns if turn.result.completion]
     if ended:
-        PendingEvent.objects.filter(instance_id__in=ended, generation__isnull=False).delete()
+        _DELETE_OF_EXECUTIONS.run(ended)
         _forget_old_executions(turns)
     given_up = [turn.head.pk for turn in turns if not outbox.wants_its_work(turn.result)]
     if given_up:

@@ -10,19 +10,23 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
-from django.db.models import F, Min, Q, QuerySet
+from django.db import transaction
+from django.db.models import F
 
 from durable_host.core.events import HistoryEvent as Event
 from durable_host.core.status import FINISHED, RuntimeStatus
-from durable_host.models import EPOCH, ActivityTask, Instance, PendingEvent
+from durable_host.models import EPOCH, ActivityTask, Instance
 
 from . import clock
 from .rows import INBOX_COLUMNS, inbox_event
 from .shapes import ClaimedActivity, ClaimedInstance, InstanceHead
+from .sql import Statement, as_time
+
+#: oldest messages whose receivers are looked at, for each instance that is wanted
+_WINDOW = 10
 
 HEAD_COLUMNS = (
-    "pk",
+    "id",
     "instance_id",
     "name",
     "version",
@@ -38,39 +42,41 @@ HEAD_COLUMNS = (
     "scheduled_at",
 )
 
-#: field of :class:`ClaimedActivity` → column
-_ACTIVITY_FIELDS = {
-    "pk": "pk",
-    "instance_pk": "instance_id",
-    "instance_id": "instance__instance_id",
-    "generation": "generation",
-    "task_id": "task_id",
-    "name": "name",
-    "input": "input",
-    "call_key": "call_key",
-    "trace_parent": "trace_parent",
-    "attempt": "attempt",
-    "created_at": "created_at",
-}
+_ANY_MESSAGE = Statement("SELECT 1 FROM durable_host_pendingevent WHERE visible_at <= %s LIMIT 1")
+_FREE_RECEIVERS = Statement(
+    "SELECT message.instance_id FROM durable_host_pendingevent AS message"
+    " JOIN durable_host_instance AS receiver ON receiver.id = message.instance_id"
+    " WHERE message.visible_at <= %s AND receiver.hub = %s AND (receiver.available_at <= %s OR receiver.owner = %s)"
+    " ORDER BY message.visible_at, message.id LIMIT %s",
+    keeps_plan=False,
+)
+_LOCK_FREE = Statement(
+    f"SELECT {', '.join(HEAD_COLUMNS)}, turn_attempts FROM durable_host_instance"  # noqa: S608
+    " WHERE id {in_list} AND (available_at <= %s OR owner = %s) ORDER BY updated_at, id LIMIT %s {skip_locked}"
+)
+_HOLD = Statement(
+    "UPDATE durable_host_instance SET owner = %s, available_at = %s, turn_attempts = turn_attempts + 1"
+    " WHERE id {in_list}"
+)
+_DROP = Statement("DELETE FROM durable_host_pendingevent WHERE id {in_list}")
 
 
 def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple[list[ClaimedInstance], bool]:
-    """Hold instances that have messages, least recently served first; return them and whether more wait.
+    """Hold instances that have messages; return them and whether more wait.
 
-    Instances that another worker holds are passed over. Messages to finished instances are dropped. A suspect, whose
-    last claim ended without a turn, is taken alone: what kills a worker shall not take others with it.
+    Those with the oldest messages are looked at, as many as are worth it, and of them the least recently served come
+    first. Instances that another worker holds are passed over. Messages to finished instances are dropped. A suspect,
+    whose last claim ended without a turn, is taken alone: what kills a worker shall not take others with it.
     """
     now = clock.now()
-    ready = PendingEvent.objects.filter(visible_at__lte=now)
-    if not ready.exists():  # mostly there is nothing: one cheap question, and no transaction
+    if not _ANY_MESSAGE.run(now):  # mostly there is nothing: one cheap question, and no transaction
+        return [], False
+    window = limit * _WINDOW
+    receivers = [pk for (pk,) in _FREE_RECEIVERS.run(now, hub, now, worker, window)]
+    if not receivers:
         return [], False
     with transaction.atomic():
-        free = Q(available_at__lte=now) | Q(owner=worker)
-        found = list(
-            _skip_locked(Instance.objects.filter(free, hub=hub, pk__in=ready.values("instance_id")))
-            .order_by("updated_at", "pk")
-            .values_list(*HEAD_COLUMNS, "turn_attempts")[:limit]
-        )
+        found = _LOCK_FREE.run(list(set(receivers)), now, worker, limit)
         if not found:
             return [], False
         batch = _one_batch(found)
@@ -83,14 +89,12 @@ def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple
             if events and head.status not in FINISHED
         ]
         held = {claim.head.pk for claim in claimed}
-        Instance.objects.filter(pk__in=held).update(
-            owner=worker, available_at=now + lease, turn_attempts=F("turn_attempts") + 1
-        )
+        _HOLD.run(worker, now + lease, list(held))
         # What is left came too late: its instance has finished, or goes on in another execution.
         dropped = [row_id for pk, (ids, _) in inbox.items() if pk not in held for row_id in ids]
         if dropped:
-            PendingEvent.objects.filter(pk__in=dropped).delete()
-    return claimed, len(batch) < len(found) or len(found) == limit
+            _DROP.run(dropped)
+    return claimed, len(batch) < len(found) or len(found) == limit or len(receivers) == window
 
 
 def _one_batch(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -100,18 +104,22 @@ def _one_batch(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return [columns for columns in found if not columns[-1]]
 
 
+_CLAIM_ACTIVITIES = Statement(
+    "WITH free AS MATERIALIZED ("
+    "  SELECT id FROM durable_host_activitytask WHERE hub = %s AND queue = %s AND lease_until <= %s"
+    "  ORDER BY id LIMIT %s {skip_locked}"
+    ") UPDATE durable_host_activitytask SET owner = %s, lease_until = %s, attempt = attempt + 1"
+    " WHERE id IN (SELECT id FROM free)"
+    " RETURNING id, instance_id, generation, task_id, name, input, call_key, trace_parent, attempt, created_at,"
+    " (SELECT caller.instance_id FROM durable_host_instance AS caller"
+    "  WHERE caller.id = durable_host_activitytask.instance_id)"
+)
+
+
 def claim_activities(hub: str, queue: str, worker: str, *, limit: int, lease: timedelta) -> list[ClaimedActivity]:
     """Hold activities of a queue that nobody holds, or whose holder has died, oldest first."""
-    with transaction.atomic():
-        now = clock.now()
-        free = ActivityTask.objects.filter(hub=hub, queue=queue, lease_until__lte=now).order_by("id")
-        pks = list(_skip_locked(free).values_list("pk", flat=True)[:limit])
-        if not pks:
-            return []
-        held = ActivityTask.objects.filter(pk__in=pks)
-        held.update(owner=worker, lease_until=now + lease, attempt=F("attempt") + 1)
-        rows = held.order_by("pk").values_list(*_ACTIVITY_FIELDS.values())
-        return [_activity(columns) for columns in rows]
+    now = clock.now()
+    return [_activity(*row) for row in sorted(_CLAIM_ACTIVITIES.run(hub, queue, now, limit, worker, now + lease))]
 
 
 def renew_activities(pks: Collection[int], worker: str, lease: timedelta) -> None:
@@ -139,17 +147,31 @@ def release_instances(pks: Collection[int], worker: str) -> None:
     Instance.objects.filter(pk__in=pks, owner=worker).update(owner="", available_at=EPOCH)
 
 
+_NEXT_MESSAGE = Statement(
+    "SELECT message.visible_at FROM durable_host_pendingevent AS message"
+    " JOIN durable_host_instance AS receiver ON receiver.id = message.instance_id"
+    " WHERE message.visible_at > %s AND receiver.hub = %s ORDER BY message.visible_at LIMIT 1",
+    keeps_plan=False,
+)
+
+
 def next_message_at(hub: str, *, after: datetime) -> datetime | None:
     """Return when the next message after a time becomes visible: the next timer, or scheduled start."""
-    later = PendingEvent.objects.filter(visible_at__gt=after, instance__hub=hub)
-    first: datetime | None = later.aggregate(first=Min("visible_at"))["first"]
-    return first
+    for (visible_at,) in _NEXT_MESSAGE.run(after, hub):
+        return as_time(visible_at)
+    return None
 
 
 def load_heads(pks: Iterable[int]) -> dict[int, InstanceHead]:
     """Return the heads of instances as they are now, by primary key."""
     rows = Instance.objects.filter(pk__in=list(pks)).values_list(*HEAD_COLUMNS)
     return {columns[0]: _head(columns) for columns in rows}
+
+
+_READ_INBOX = Statement(
+    f"SELECT id, instance_id, generation, visible_at, {', '.join(INBOX_COLUMNS)}"  # noqa: S608
+    " FROM durable_host_pendingevent WHERE instance_id {in_list} AND visible_at <= %s ORDER BY visible_at, id"
+)
 
 
 def _read_inbox(generations: dict[int, int], now: datetime) -> dict[int, tuple[list[int], list[Event]]]:
@@ -160,16 +182,11 @@ def _read_inbox(generations: dict[int, int], now: datetime) -> dict[int, tuple[l
     ids: dict[int, list[int]] = defaultdict(list)
     arrived: dict[int, list[Event]] = defaultdict(list)
     due: dict[int, deque[Event]] = defaultdict(deque)
-    rows = (
-        PendingEvent.objects.filter(instance_id__in=list(generations), visible_at__lte=now)
-        .order_by("visible_at", "id")
-        .values_list("id", "instance_id", "generation", "visible_at", *INBOX_COLUMNS)
-    )
-    for row_id, pk, generation, visible_at, *columns in rows:
+    for row_id, pk, generation, visible_at, *columns in _READ_INBOX.run(list(generations), now):
         ids[pk].append(row_id)
         if generation is None or generation == generations[pk]:
-            events = arrived[pk] if visible_at == EPOCH else due[pk]
-            events.append(inbox_event(tuple(columns)))
+            events = arrived[pk] if as_time(visible_at) == EPOCH else due[pk]
+            events.append(inbox_event(*columns))
     return {pk: (ids[pk], list(_in_order(arrived[pk], due[pk]))) for pk in generations}
 
 
@@ -183,13 +200,6 @@ def _in_order(arrived: Iterable[Event], due: deque[Event]) -> Iterator[Event]:
             yield due.popleft()
         yield event
     yield from due
-
-
-def _skip_locked(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Pass over rows that another worker is claiming at this moment; SQLite has one writer and needs no lock."""
-    if connection.features.has_select_for_update_skip_locked:
-        return rows.select_for_update(skip_locked=True, no_key=connection.features.has_select_for_no_key_update)
-    return rows
 
 
 def _head(columns: tuple[Any, ...]) -> InstanceHead:
@@ -208,9 +218,33 @@ def _head(columns: tuple[Any, ...]) -> InstanceHead:
         parent_pk=parent[0],
         parent_generation=parent[1],
         parent_task_id=parent[2],
-        due_at=max(created_at, scheduled_at or created_at),
+        due_at=as_time(max(created_at, scheduled_at or created_at)),
     )
 
 
-def _activity(columns: tuple[Any, ...]) -> ClaimedActivity:
-    return ClaimedActivity(**dict(zip(_ACTIVITY_FIELDS, columns, strict=True)))
+def _activity(
+    pk: int,
+    instance_pk: int,
+    generation: int,
+    task_id: int,
+    name: str,
+    input_: str | None,
+    call_key: str,
+    trace_parent: str,
+    attempt: int,
+    created_at: datetime,
+    instance_id: str,
+) -> ClaimedActivity:
+    return ClaimedActivity(
+        pk=pk,
+        instance_pk=instance_pk,
+        instance_id=instance_id,
+        generation=generation,
+        task_id=task_id,
+        name=name,
+        input=input_,
+        call_key=call_key,
+        trace_parent=trace_parent,
+        attempt=attempt,
+        created_at=as_time(created_at),
+    )

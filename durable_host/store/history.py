@@ -180,7 +180,7 @@ def get_started(execution: Execution) -> Event | None:
         return from_record(Record(*columns))
     waiting = PendingEvent.objects.filter(instance_id=execution.pk, event_type="ExecutionStarted")
     found = waiting.filter(Q(generation=execution.generation) | Q(generation=None)).values_list(*INBOX_COLUMNS).first()
-    return None if found is None else inbox_event(found)
+    return None if found is None else inbox_event(*found)
 
 
 def get_ending(execution: Execution) -> Event | None:

@@ -49,10 +49,12 @@ def time_limited(seconds: float = PATIENCE) -> Iterator[None]:
 
 @contextmanager
 def _on_postgresql(seconds: float) -> Iterator[None]:
+    is_part = connection.in_atomic_block
     with transaction.atomic():
         _set_timeout(f"{int(seconds * 1000)}")
         yield
-        _set_timeout("DEFAULT")  # this may be a part of a longer transaction; a rollback undoes it anyway
+        if is_part:  # of a longer transaction, whose other statements have no limit; its end undoes it otherwise
+            _set_timeout("DEFAULT")
 
 
 def _set_timeout(value: str) -> None:

@@ -105,22 +105,18 @@ def _schedule_activities(turns: Sequence[TurnWrite], holder: Holder, receipt: Re
             else:
                 receipt.waiting_queues.add(action.queue)
             rows.append(row)
-    schedule(rows)
     heads = {turn.head.pk: turn.head for turn in turns}
-    receipt.taken = _claimed([row for row in rows if row.owner], heads)
+    receipt.taken = _take_on([row for row in rows if row.owner], heads)
+    schedule([row for row in rows if not row.owner])
 
 
-def _claimed(rows: Sequence[ActivityRow], heads: Mapping[int, InstanceHead]) -> list[ClaimedActivity]:
-    """Return activities that were written as held, with the keys that the database gave them."""
-    if not rows:
-        return []
-    found = ActivityTask.objects.filter(
-        instance_id__in={row.instance_id for row in rows}, task_id__in={row.task_id for row in rows}
-    ).values_list("instance_id", "generation", "task_id", "pk")
-    keys = {(instance_pk, generation, task_id): pk for instance_pk, generation, task_id, pk in found}
+def _take_on(rows: Sequence[ActivityRow], heads: Mapping[int, InstanceHead]) -> list[ClaimedActivity]:
+    """Write activities as held; return them with the keys that the database gave them."""
+    found = bulk.insert_returning(ActivityTask, ActivityRow._fields, rows, ("instance_id", "task_id", "id"))
+    keys = {(instance_pk, task_id): pk for instance_pk, task_id, pk in found}
     return [
         ClaimedActivity(
-            pk=keys[row.instance_id, row.generation, row.task_id],
+            pk=keys[row.instance_id, row.task_id],
             instance_pk=row.instance_id,
             instance_id=heads[row.instance_id].instance_id,
             generation=row.generation,

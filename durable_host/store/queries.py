@@ -83,7 +83,7 @@ def get_subject(hub: str, instance_id: str) -> Subject | None:
         begun = model._default_manager.filter(instance_id=row.pk, generation=row.generation)
         columns = begun.filter(event_type=ExecutionStarted.__name__).values_list(*INBOX_COLUMNS).first()
         if columns is not None:
-            started = inbox_event(columns)
+            started = inbox_event(*columns)
             return Subject(row.generation, started) if isinstance(started, ExecutionStarted) else None
     return None
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from durable_host.core.codec import Record, from_record, to_record
 from durable_host.core.events import HistoryEvent as Event
 from durable_host.models import EPOCH, HistoryEvent, PendingEvent
 
 from . import bulk
+from .sql import Statement, as_time
 
 RECORD_COLUMNS = Record._fields
 INBOX_COLUMNS = ("event_type", "timestamp", "task_id", "name", "payload", "detail")
@@ -63,6 +64,12 @@ def append_history(events: Sequence[bulk.Row]) -> None:
     bulk.insert(HistoryEvent, _HISTORY_ROW, events)
 
 
+_READ_HISTORY = Statement(
+    f"SELECT instance_id, generation, {', '.join(RECORD_COLUMNS)} FROM durable_host_historyevent"  # noqa: S608
+    " WHERE instance_id {in_list} ORDER BY instance_id, generation, sequence"
+)
+
+
 def read_history(generations: Mapping[int, int]) -> dict[int, list[Record]]:
     """Return the events of executions, as stored and in order, by instance.
 
@@ -70,18 +77,14 @@ def read_history(generations: Mapping[int, int]) -> dict[int, list[Record]]:
         generations: instance → number of the execution.
     """
     histories: dict[int, list[Record]] = {pk: [] for pk in generations}
-    rows = (
-        HistoryEvent.objects.filter(instance_id__in=list(histories))
-        .order_by("instance_id", "generation", "sequence")
-        .values_list("instance_id", "generation", *RECORD_COLUMNS)
-    )
-    for pk, generation, *columns in rows:
+    for pk, generation, event_type, timestamp, *columns in _READ_HISTORY.run(list(histories)):
         if generation == generations[pk]:
-            histories[pk].append(Record(*columns))
+            histories[pk].append(Record(event_type, as_time(timestamp), *columns))
     return histories
 
 
-def inbox_event(columns: tuple[Any, ...]) -> Event:
-    """Return the event of an inbox row's columns, in the order of :data:`INBOX_COLUMNS`."""
-    event_type, timestamp, task_id, name, payload, detail = columns
-    return from_record(Record(event_type, timestamp, -1, task_id, name, payload, detail))
+def inbox_event(
+    event_type: str, timestamp: datetime, task_id: int | None, name: str | None, payload: str | None, detail: str | None
+) -> Event:
+    """Return the event of an inbox row, given its :data:`INBOX_COLUMNS`."""
+    return from_record(Record(event_type, as_time(timestamp), -1, task_id, name, payload, detail))

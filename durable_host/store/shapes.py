@@ -55,6 +55,10 @@ class ClaimedInstance:
     attempts: int = 1
 
 
+#: one handing-out of an activity: its primary key, and the number of the attempt
+Delivery = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedActivity:
     """An activity that this worker holds."""
@@ -72,6 +76,11 @@ class ClaimedActivity:
     trace_parent: str = ""
     attempt: int
     created_at: datetime
+
+    @property
+    def delivery(self) -> Delivery:
+        """Which handing-out of the activity this is; only the latest may record its outcome."""
+        return self.pk, self.attempt
 
 
 @dataclass(frozen=True, slots=True)

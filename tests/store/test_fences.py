@@ -120,6 +120,21 @@ def test_it_drops_the_result_of_a_delivery_that_another_has_overtaken(
     assert bench.kinds(id_).count("TaskCompleted") == 2
 
 
+def test_it_drops_the_earlier_of_two_deliveries_that_end_in_one_checkpoint(
+    bench: Workbench, moving_clock: MovingClock
+) -> None:
+    id_ = bench.client.start_new("two_steps")
+    checkpoint(decide(bench, "a").turns, [], holder("a"))
+    early = take_activity("a")
+    moving_clock.advance(seconds=11)  # its lease ends while its worker is stuck, and the same worker takes it again
+    late = take_activity("a")
+    receipt = checkpoint([], [outcome(early, '"stale"'), outcome(late, '"fresh"')], holder("a"))
+    assert receipt.late == [early]
+    assert row_counts()["PendingEvent"] == 1
+    bench.run()
+    assert bench.output(id_) == ["fresh", 20]
+
+
 @pytest.mark.parametrize("end", ["terminate", "purge"])
 def test_it_drops_the_outcome_of_an_instance_that_is_over(bench: Workbench, end: str) -> None:
     id_ = bench.client.start_new("two_steps")

@@ -13,6 +13,7 @@ from django.core.signals import setting_changed
 
 from .core.payload import DEFAULT_MAX_BYTES
 from .core.registry import DEFAULT_QUEUE
+from .core.retention import RetentionRule, rules_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,10 @@ class HostSettings:
     stall_retry: timedelta = timedelta(seconds=30)
     #: deaths of a worker that a turn or an activity may cause before it is parked
     max_delivery_attempts: int = 5
+    #: how long finished instances are kept: the first rule that fits decides; what no rule fits is kept for ever
+    retention: tuple[RetentionRule, ...] = ()
+    #: how long workers wait after a sweep that removes what is no longer kept
+    retention_interval: timedelta = timedelta(minutes=10)
     #: how long a stopping worker waits for running activities
     shutdown_grace: timedelta = timedelta(seconds=10)
     #: hosts that durable HTTP calls may reach: names, or ".example.org" for a domain with its subdomains; None for all
@@ -88,7 +93,7 @@ def host_settings() -> HostSettings:
     """Return the settings of this process.
 
     Raises:
-        ImproperlyConfigured: ``DURABLE_HOST`` has a key that is not a setting.
+        ImproperlyConfigured: ``DURABLE_HOST`` has a key that is not a setting, or a rule of retention that is none.
     """
     given: dict[str, Any] = getattr(settings, "DURABLE_HOST", {})
     known = {field.name for field in fields(HostSettings)}
@@ -100,6 +105,10 @@ def host_settings() -> HostSettings:
     values: dict[str, Any] = {
         key.lower(): tuple(value) if isinstance(value, list) else value for key, value in given.items()
     }
+    try:
+        values["retention"] = rules_of(values.get("retention", ()))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"DURABLE_HOST: {error}") from None
     return HostSettings(**values)
 
 

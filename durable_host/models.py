@@ -350,6 +350,22 @@ class SavedView(models.Model):
         return self.name
 
 
+class Chore(models.Model):
+    """Something that one worker of a hub does from time to time: when it is due next, and who has it."""
+
+    hub = models.CharField(max_length=64)
+    name = models.CharField(max_length=32)
+    next_at = models.DateTimeField(default=EPOCH, help_text="From when on a worker may take it.")
+    owner = models.CharField(max_length=255, default="", blank=True)
+    done = models.IntegerField(default=0, help_text="What the sweep that is under way has done so far.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["hub", "name"], name="durable_chore_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class BatchOperation(models.Model):
     """One operation on many instances, worked off in small parts. A part and its progress commit together."""
 

@@ -41,6 +41,14 @@ def _port() -> int:
 
 PORT = _port()
 
+
+def _retention() -> Any:
+    try:
+        return env.json("DURABLE_RETENTION", default=[])
+    except ValueError as error:
+        raise ImproperlyConfigured(f'DURABLE_RETENTION must be JSON, as [{{"days": 30}}]: {error}') from None
+
+
 DURABLE_HOST: dict[str, Any] = {
     "TASK_HUB": env.str("DURABLE_TASK_HUB", default="default"),
     "MODULES": env.list("DURABLE_MODULES", default=["orchestrations"]),
@@ -54,6 +62,7 @@ DURABLE_HOST: dict[str, Any] = {
     "HTTP_ALLOW_PRIVATE": env.bool("DURABLE_HTTP_ALLOW_PRIVATE", default=False),
     "APPINSIGHTS_RESOURCE_ID": env.str("APPLICATIONINSIGHTS_RESOURCE_ID", default=""),
     "APPINSIGHTS_PORTAL": env.str("APPLICATIONINSIGHTS_PORTAL", default="https://portal.azure.com"),
+    "RETENTION": _retention(),
     "TRACE_INPUTS_AND_OUTPUTS": env.bool("DURABLE_TRACE_INPUTS_AND_OUTPUTS", default=False),
     "TRACE_REPLAY_EVENTS": env.bool("DURABLE_TRACE_REPLAY_EVENTS", default=False),
 }

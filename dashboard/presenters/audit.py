@@ -44,6 +44,7 @@ _ACTORS = {
     "key": ("a key", "key"),
     "token": ("a check-status link", "link"),
     "local": ("this machine", "local"),
+    "host": ("the host", "by itself"),
     "anonymous": ("somebody", "not logged in"),
 }
 

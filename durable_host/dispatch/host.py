@@ -44,8 +44,8 @@ from durable_host.telemetry import meters
 
 from . import doorbell
 from .activities import ActivityPool, poisonous
-from .batches import BatchRunner
 from .codeprint import code_fingerprint
+from .housekeeping import Housekeeper
 from .presence import Presence, feed_gauges
 from .reporter import Reporter
 from .turns import Batch, TurnRunner
@@ -91,7 +91,7 @@ class Host:
         most = max_activities or self._settings.max_activities
         self._pool = ActivityPool(registry, codec, most, self._inbox.put)
         self._reporter = Reporter(name, self._witness)
-        self._batches = BatchRunner(registry, self.wake)
+        self._chores = Housekeeper(name, registry, self.wake)
         self._presence = Presence(name, queue_name, most, registry, is_visit=is_visit)
         self._code = code_fingerprint(registry)
         self._in_flight: Counter[int] = Counter()
@@ -170,7 +170,8 @@ class Host:
         if batch:
             self._commit(batch)
         took = self._claim_activities()
-        moved = self.runs_turns and not self._is_stopping and self._batches.step()
+        is_idle = not (batch or took)
+        moved = self.runs_turns and not self._is_stopping and self._chores.step(is_idle=is_idle)
         self._answer_bells()
         if self._witness.hand_over():
             self._turns.forget_all()
@@ -212,7 +213,7 @@ class Host:
     def _look_everywhere(self) -> None:
         self._may_have_turns = self._may_have_activities = True
         self._timer_is_known = False
-        self._batches.look()
+        self._chores.look()
 
     def _sweep_if_due(self) -> None:
         now = time.monotonic()

@@ -196,6 +196,26 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Chore",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("hub", models.CharField(max_length=64)),
+                ("name", models.CharField(max_length=32)),
+                (
+                    "next_at",
+                    models.DateTimeField(
+                        default=datetime.datetime(1970, 1, 1, 0, 0, tzinfo=datetime.UTC),
+                        help_text="From when on a worker may take it.",
+                    ),
+                ),
+                ("owner", models.CharField(blank=True, default="", max_length=255)),
+                ("done", models.IntegerField(default=0, help_text="What the sweep that is under way has done so far.")),
+            ],
+            options={
+                "constraints": [models.UniqueConstraint(fields=("hub", "name"), name="durable_chore_name")],
+            },
+        ),
+        migrations.CreateModel(
             name="Instance",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

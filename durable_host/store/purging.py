@@ -49,6 +49,8 @@ def delete_instances(pks: Collection[int]) -> int:
     for model in (HistoryEvent, PendingEvent, ActivityTask, EventWait):
         rows = model._default_manager.filter(instance_id__in=pks)
         rows._raw_delete(rows.db)  # no signals, no cascades: we name every table
+    # Sub-orchestrations that stay stand for themselves from now on: lists show them, and retention finds them.
+    Instance.objects.filter(parent_id__in=pks).exclude(pk__in=pks).update(parent=None)
     instances = Instance.objects.filter(pk__in=pks)
     return int(instances._raw_delete(instances.db))
 

@@ -63,8 +63,8 @@ def start(instance_id: str, *more: str) -> None:
 
 def finish(instance_id: str, status: RuntimeStatus = RuntimeStatus.COMPLETED, **fields: Any) -> None:
     """Make the row that of a finished instance."""
-    now = timezone.now()
-    Instance.objects.filter(instance_id=instance_id).update(status=status, completed_at=now, **fields)
+    ended = {"completed_at": timezone.now(), **fields}
+    Instance.objects.filter(instance_id=instance_id).update(status=status, **ended)
 
 
 def bare(text: str) -> str:

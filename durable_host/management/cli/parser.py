@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from django.core.management.base import CommandError, CommandParser, DjangoHelpFormatter
 
-from . import catalogue, looking, starting, steering, values
+from . import catalogue, keeping, looking, starting, steering, values
 from .exits import HELP, CliError, Exit
 from .work import Handler
 
@@ -185,6 +185,10 @@ def _purge(parser: ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="Do not ask before purging by filter.")
 
 
+def _nothing(parser: ArgumentParser) -> None:
+    """Declare nothing: the subcommand has no options of its own."""
+
+
 def _functions(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="Only this one, with documentation and input schema.")
 
@@ -201,6 +205,7 @@ SUBCOMMANDS = (
     Subcommand("rewind", "Take a failed instance back to before its failure.", _with_reason, steering.rewind),
     Subcommand("restart", "Start a finished instance again with its input.", _restart, starting.restart),
     Subcommand("purge", "Remove finished instances with their histories.", _purge, steering.purge),
+    Subcommand("retention", "Show what is kept how long, and what goes next.", _nothing, keeping.retention),
     Subcommand("functions", "List orchestrators and activities.", _functions, catalogue.functions),
 )
 BY_NAME = {one.name: one for one in SUBCOMMANDS}

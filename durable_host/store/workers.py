@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from durable_host.conf import host_settings
 from durable_host.core import metrics
 from durable_host.core.metrics import Tallies
 from durable_host.models import ActivityTask, WorkerState
 
-from . import clock
+from . import clock, diagnosis
 
 #: how long a worker that has left or died is kept, so that what it counted last is still scraped
 KEPT = timedelta(minutes=10)
@@ -161,15 +161,8 @@ def _columns(report: WorkerReport) -> dict[str, Any]:
 
 
 def _clock_offset() -> float | None:
-    """Return by how much our clock is ahead of the database server's; SQLite has no clock of its own."""
-    if connection.vendor != "postgresql":
-        return None
-    before = clock.now()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        row = cursor.fetchone()
-    there: datetime = row[0]
-    return (before + (clock.now() - before) / 2 - there).total_seconds()
+    ahead = diagnosis.clock_ahead()
+    return None if ahead is None else ahead.total_seconds()
 
 
 def _info(row: WorkerState, now: datetime) -> WorkerInfo:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from django.core.management.base import CommandError, CommandParser, DjangoHelpFormatter
 
-from . import catalogue, keeping, looking, starting, steering, values
+from . import catalogue, doctoring, keeping, looking, starting, steering, values
 from .exits import HELP, CliError, Exit
 from .work import Handler
 
@@ -206,6 +206,7 @@ SUBCOMMANDS = (
     Subcommand("restart", "Start a finished instance again with its input.", _restart, starting.restart),
     Subcommand("purge", "Remove finished instances with their histories.", _purge, steering.purge),
     Subcommand("retention", "Show what is kept how long, and what goes next.", _nothing, keeping.retention),
+    Subcommand("doctor", "Look for what keeps work from going on; say what to do.", _nothing, doctoring.doctor),
     Subcommand("functions", "List orchestrators and activities.", _functions, catalogue.functions),
 )
 BY_NAME = {one.name: one for one in SUBCOMMANDS}

@@ -362,9 +362,6 @@ class Chore(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["hub", "name"], name="durable_chore_name")]
 
-    def __str__(self) -> str:
-        return self.name
-
 
 class BatchOperation(models.Model):
     """One operation on many instances, worked off in small parts. A part and its progress commit together."""

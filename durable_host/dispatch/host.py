@@ -170,8 +170,7 @@ class Host:
         if batch:
             self._commit(batch)
         took = self._claim_activities()
-        is_idle = not (batch or took)
-        moved = self.runs_turns and not self._is_stopping and self._chores.step(is_idle=is_idle)
+        moved = self.runs_turns and not self._is_stopping and self._chores.step(is_idle=not (batch or took))
         self._answer_bells()
         if self._witness.hand_over():
             self._turns.forget_all()

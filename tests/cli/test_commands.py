@@ -2,12 +2,11 @@
 
 import io
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from pytest_django.fixtures import Settings
 
 from durable_host.client import DurableClient
 from durable_host.core.status import RuntimeStatus
@@ -344,32 +343,3 @@ def test_python_gets_the_error_as_an_exception() -> None:
     with pytest.raises(CommandError, match="No instance") as caught:
         call_command("durable", "get-status", "nobody")
     assert caught.value.returncode == 4
-
-
-# --- keeping ----------------------------------------------------------------------------------------------------------
-
-
-def test_retention_says_what_will_go_and_removes_nothing(settings: Settings) -> None:
-    rules = [{"name": "cli_shout", "status": "Failed", "days": None}, {"days": 0.001}]
-    settings.DURABLE_HOST = {**settings.DURABLE_HOST, "RETENTION": rules}
-    for one in ("done", "failed", "running"):
-        start(one)
-    finish("done", completed_at=datetime.now(UTC) - timedelta(hours=1))
-    finish("failed", RuntimeStatus.FAILED, completed_at=datetime.now(UTC) - timedelta(hours=1))
-
-    lines = durable("retention").out.splitlines()
-    assert [line.split() for line in lines[1:]] == [
-        ["Failed", "cli_shout", "for", "ever", "0"], ["finished", "all", "0.001", "1"],
-    ]  # fmt: skip
-    assert durable("retention", "--json").json() == {
-        "rules": [
-            {"status": "Failed", "name": "cli_shout", "days": None, "expired": 0},
-            {"status": None, "name": "", "days": 0.001, "expired": 1},
-        ],
-        "nextSweepTime": None,
-    }
-    assert len(ids()) == 3
-
-
-def test_retention_without_rules_says_so() -> None:
-    assert "kept for ever" in durable("retention").err

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from django.core.management.base import CommandError, CommandParser, DjangoHelpFormatter
 
-from . import catalogue, doctoring, keeping, looking, starting, steering, values
+from . import catalogue, doctoring, keeping, looking, replaying, starting, steering, values
 from .exits import HELP, CliError, Exit
 from .work import Handler
 
@@ -143,6 +143,17 @@ def _get_history(parser: ArgumentParser) -> None:
     )
 
 
+def _export_history(parser: ArgumentParser) -> None:
+    _instance(parser)
+    parser.add_argument(
+        "--execution", type=values.generation, metavar="N", help="An earlier execution; the latest by default."
+    )
+
+
+def _replay(parser: ArgumentParser) -> None:
+    parser.add_argument("files", metavar="FILE", nargs="+", help="What export-history has printed.")
+
+
 def _list(parser: ArgumentParser) -> None:
     _filters(parser)
     parser.add_argument(
@@ -197,6 +208,8 @@ SUBCOMMANDS = (
     Subcommand("start-new", "Start an orchestration and print its instance id.", _start_new, starting.start_new),
     Subcommand("get-status", "Show how an instance stands.", _get_status, looking.get_status),
     Subcommand("get-history", "Show what an instance has done.", _get_history, looking.get_history),
+    Subcommand("export-history", "Print an execution for replay.", _export_history, replaying.export_history),
+    Subcommand("replay", "Check that this code fits exported histories.", _replay, replaying.replay),
     Subcommand("list", "List instances, newest first.", _list, looking.list_),
     Subcommand("raise-event", "Send an external event to an instance.", _raise_event, steering.raise_event),
     Subcommand("terminate", "End an instance without running its code.", _terminate, steering.terminate),

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from durable_host.client import DurableClient
-from tests.faults.points import FUSE, Action, Fuse, Point
+from tests.faults.environment import FUSE
+from tests.faults.points import Action, Fuse, Point
 
 COMMAND = "import django; django.setup(); from tests.faults import clients; clients.main()"
 

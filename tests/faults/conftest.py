@@ -11,7 +11,8 @@ import pytest
 from durable_host.client import DurableClient
 from tests.e2e.conftest import worker_env
 from tests.faults import patterns
-from tests.faults.points import FUSE, Fuse
+from tests.faults.environment import EFFECTS, FUSE
+from tests.faults.points import Fuse
 
 StartPool = Callable[[], "Popen[bytes]"]
 
@@ -31,7 +32,7 @@ def fuse(tmp_path: Path) -> Fuse:
 @pytest.fixture
 def effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file in which the activities leave their traces, those of this process too."""
-    monkeypatch.setenv(patterns.EFFECTS, str(tmp_path / "effects"))
+    monkeypatch.setenv(EFFECTS, str(tmp_path / "effects"))
     return tmp_path / "effects"
 
 
@@ -40,7 +41,7 @@ def fault_env(live_env: dict[str, str], fuse: Fuse, effects: Path) -> dict[str, 
     """The environment of a process with fault points and the patterns."""
     env = worker_env(live_env, MAX_DELIVERY_ATTEMPTS=1000)
     modules = f"{patterns.__name__},tests.faults.armed"
-    return {**env, "DURABLE_MODULES": modules, FUSE: str(fuse.path), patterns.EFFECTS: str(effects)}
+    return {**env, "DURABLE_MODULES": modules, FUSE: str(fuse.path), EFFECTS: str(effects)}
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from durable_host import ActivityContext, OrchestrationContext, RetryPolicy, activity, orchestrator
+from tests.faults.environment import EFFECTS
 from tests.faults.points import Point, reach
 
-#: environment variable: the file to which every effect adds a line
-EFFECTS = "FAULT_EFFECTS"
 SOON = RetryPolicy(first_retry_interval=timedelta(milliseconds=50), max_number_of_attempts=3)
 
 

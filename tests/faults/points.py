@@ -23,7 +23,7 @@ from durable_host.dispatch import doorbell, host
 from durable_host.dispatch.activities import ActivityPool
 from durable_host.store import checkpoint, claims, operations, starting
 
-FUSE = "FAULT_FUSE"
+from .environment import FUSE
 
 
 class Point(StrEnum):
@@ -65,7 +65,7 @@ class Fuse:
     """The file that arms one point.
 
     Args:
-        path: where; processes find it by the environment variable :data:`FUSE`.
+        path: where; processes find it by the environment variable :data:`~.environment.FUSE`.
     """
 
     path: Path

@@ -61,8 +61,8 @@ format: $(VENV)/.installed-dev ## Rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-dev ## Measure, and print ratios
-	@$(BIN)/python -m bench
+bench: $(VENV)/.installed-dev ## Measure this host beside its peers (BENCH_ARGS=--quick)
+	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 chaos: $(VENV)/.installed-dev ## Let everything fail under load, and look (MINUTES=2 DATABASE=sqlite SEED=…)
 	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),2) --database $(or $(DATABASE),sqlite) $(if $(SEED),--seed $(SEED))

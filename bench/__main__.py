@@ -88,11 +88,15 @@ def _chosen(options: argparse.Namespace) -> list[Workload]:
     """Return the workloads that were asked for, without the peers that were not."""
     found = []
     for one in workloads(QUICK if options.quick else Sizes()):
-        if any(fnmatch.fnmatch(one.name, pattern) for pattern in options.workload):
+        if not one.is_lengthy if options.workload is None else _matches(one.name, options.workload):
             wanted = {HOST.peer, *options.peer}
             runs = tuple(run for run in one.runs if "all" in options.peer or run.contender.peer in wanted)
             found.append(replace(one, runs=runs))
     return found
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
 def _databases(asked: str, progress: Console) -> list[str]:
@@ -116,7 +120,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure this host beside others, and print ratios.",
         epilog=f"Workloads: {', '.join(names)}.",
     )
-    parser.add_argument("--workload", nargs="+", default=["*"], metavar="NAME", help="what to measure; * matches (all)")
+    lengthy = "everything but the grown ones, which fill a database first"
+    parser.add_argument("--workload", nargs="+", metavar="NAME", help=f"what to measure; * matches ({lengthy})")
     parser.add_argument(
         "--peer", nargs="+", default=["all"], choices=["all", *peers], help="whom beside the host (all)"
     )

@@ -49,9 +49,27 @@ TRACED = replace(HOST, name="host, telemetry on", telemetry=Endpoint.TAKES)
 UNHEARD = replace(HOST, name="host, endpoint hangs", telemetry=Endpoint.HANGS)
 ALONE = replace(HOST, name="host, 1 worker", workers=1)
 FOUR = replace(HOST, name="host, 4 workers", workers=4)
+#: beside a long past
+GROWN = replace(HOST, name="host, 1,000,000 finished", finished=1_000_000)
 #: one RQ job for each turn and each activity
 JOBS = Contender(name="RQ jobs", peer="RQ", module="bench.peers.rq_jobs", tools=Tools.PROJECT)
 #: in the caller's process, without a queue between
 DBOS = Contender(name="DBOS in process", peer="DBOS", module="bench.peers.dbos")
 #: through its queue to its workers
 DBOS_QUEUE = Contender(name="DBOS queue", peer="DBOS", module="bench.peers.dbos_queue")
+#: its steps inside the handler
+RESTATE = Contender(
+    name="Restate, steps in the handler",
+    peer="Restate",
+    module="bench.peers.restate",
+    tools=Tools.RESTATE,
+    databases=(),
+)
+#: each activity a service of its own
+RESTATE_SERVICES = replace(
+    RESTATE, name="Restate, activities as services", settings={"BENCH_RESTATE_STYLE": "services"}
+)
+DURABLETASK = Contender(
+    name="durabletask in memory", peer="durabletask", module="bench.peers.durabletask", databases=()
+)
+PEERS = (DBOS, DBOS_QUEUE, RESTATE, RESTATE_SERVICES, DURABLETASK)

@@ -16,7 +16,7 @@ from typing import Self
 from durable_host.localdata import redis_socket_url
 from tests.services import PROJECT, PostgresCluster, end_group, postgres_bindir
 
-from .contenders import POSTGRES, SQLITE, Contender
+from .contenders import POSTGRES, Contender
 from .receivers import serving
 from .results import Case, Figures
 from .tools import Tools, python, restate_server
@@ -40,6 +40,8 @@ class Environment:
         self._databases = databases
         self._cleanup = ExitStack()
         self._made = 0
+        #: databases with a past, by their kind and its length
+        self._grown: dict[tuple[str, int], tuple[str, Path]] = {}
 
     def __enter__(self) -> Self:
         with ExitStack() as cleanup:
@@ -67,8 +69,8 @@ class Environment:
         """
         interpreter = python(contender.tools)
         is_ours = contender.tools is Tools.PROJECT
-        with self._database(case.database, is_migrated=is_ours) as (url, directory):
-            env = {"DATABASE_URL": url, "BENCH_DIRECTORY": str(directory), "BENCH_WORKERS": str(contender.workers)}
+        with self._database(case.database, is_migrated=is_ours, finished=contender.finished) as (url, directory):
+            env = self._env(url, directory, workers=contender.workers)
             if is_ours:
                 env |= self._project_env(url, directory)
             if contender.tools is Tools.RESTATE:
@@ -100,22 +102,41 @@ class Environment:
         return stdout.decode()
 
     @contextmanager
-    def _database(self, database: str, *, is_migrated: bool) -> Iterator[tuple[str, Path]]:
-        """Give the address of a database of its own, with this project's tables or empty, and a directory."""
-        self._made += 1
-        name = f"bench_{self._made}"
-        directory = self._root / name
-        directory.mkdir()
-        with ExitStack() as cleanup:
-            cleanup.callback(shutil.rmtree, directory)
-            url = f"sqlite:///{directory / 'bench.sqlite3'}"
-            if database == POSTGRES:
-                self._sql(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE if is_migrated else 'template1'}")
-                cleanup.callback(self._sql, f"DROP DATABASE {name} WITH (FORCE)")
-                url = self._cluster.database_url(name)
-            elif database == SQLITE and is_migrated:
-                shutil.copy(self._root / "template.sqlite3", directory / "bench.sqlite3")
+    def _database(self, database: str, *, is_migrated: bool, finished: int) -> Iterator[tuple[str, Path]]:
+        """Give the address of a database, and a directory.
+
+        It is fresh, with this project's tables or empty; but one with a past is made once, and serves all that want it.
+        """
+        if finished and (database, finished) not in self._grown:
+            url, directory = self._create(database, is_migrated=True)
+            grow = [sys.executable, "-m", "bench.process", "bench.growth", "grow", str(finished)]
+            self._run(grow, self._env(url, directory, workers=1) | self._project_env(url, directory))
+            self._grown[database, finished] = url, directory
+        if finished:
+            yield self._grown[database, finished]
+            return
+        url, directory = self._create(database, is_migrated=is_migrated)
+        try:
             yield url, directory
+        finally:
+            shutil.rmtree(directory)
+            if database == POSTGRES:
+                self._sql(f"DROP DATABASE {directory.name} WITH (FORCE)")
+
+    def _create(self, database: str, *, is_migrated: bool) -> tuple[str, Path]:
+        self._made += 1
+        directory = self._root / f"bench_{self._made}"
+        directory.mkdir()
+        if database == POSTGRES:
+            self._sql(f"CREATE DATABASE {directory.name} TEMPLATE {_TEMPLATE if is_migrated else 'template1'}")
+            return self._cluster.database_url(directory.name), directory
+        file = directory / "bench.sqlite3"
+        if is_migrated:
+            shutil.copy(self._root / "template.sqlite3", file)
+        return f"sqlite:///{file}", directory
+
+    def _env(self, url: str, directory: Path, *, workers: int) -> dict[str, str]:
+        return {"DATABASE_URL": url, "BENCH_DIRECTORY": str(directory), "BENCH_WORKERS": str(workers)}
 
     def _project_env(self, url: str, directory: Path) -> dict[str, str]:
         return {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
-from .contenders import DATABASES, Contender
+from .contenders import DATABASES, HOST, Contender
 
 Values = list[float]
 
@@ -65,9 +65,10 @@ def ahead(peer: str, least: float) -> Mark:
     return Mark(f"speed ÷ {peer}", dict.fromkeys(DATABASES, least), judge, is_least=True)
 
 
-def times(than: Contender, limits: Mapping[str, float]) -> Mark:
-    """The first contender takes at most so many times as long as another."""
-    return Mark(f"time ÷ {than.name}", limits, lambda view: speed_ratio(view, than.name, view.first))
+def times(than: Contender, limits: Mapping[str, float], *, of: Contender = HOST) -> Mark:
+    """One contender takes at most so many times as long as another."""
+    text = f"time ÷ {than.name}" if of is HOST else f"time of {of.name} ÷ {than.name}"
+    return Mark(text, limits, lambda view: speed_ratio(view, than.name, of.name))
 
 
 def never_slower(few: Contender, many: Contender) -> Mark:
@@ -77,7 +78,7 @@ def never_slower(few: Contender, many: Contender) -> Mark:
     return Mark(text, limits, lambda view: speed_ratio(view, many.name, few.name), is_least=True)
 
 
-def flat(than: str, text: str, most: float) -> Mark:
+def flat(than: str, piece: str, size: int, most: float) -> Mark:
     """A piece of the work takes at most so many times as long as in a smaller workload."""
 
     def judge(view: View) -> Values | None:
@@ -86,7 +87,7 @@ def flat(than: str, text: str, most: float) -> Mark:
         large = view.values(view.first)
         return _divide(large, small)
 
-    return Mark(text, dict.fromkeys(DATABASES, most), judge)
+    return Mark(f"time {piece} ÷ that of {size:,}", dict.fromkeys(DATABASES, most), judge)
 
 
 def own_tail(most: float) -> Mark:
@@ -98,9 +99,14 @@ def own_tail(most: float) -> Mark:
     return Mark("p95 ÷ own p50", dict.fromkeys(DATABASES, most), judge)
 
 
-def at_most(key: str, text: str, most: float) -> Mark:
-    """A figure of the first contender is at most so much."""
-    return Mark(text, dict.fromkeys(DATABASES, most), lambda view: view.values(view.first, key))
+def at_most(key: str, text: str, most: float, *, of: Contender = HOST) -> Mark:
+    """A figure of a contender is at most so much."""
+    return Mark(text, dict.fromkeys(DATABASES, most), lambda view: view.values(of.name, key))
+
+
+def value_at_most(text: str, most: float) -> Mark:
+    """The compared figure of the first contender is at most so much."""
+    return Mark(text, dict.fromkeys(DATABASES, most), lambda view: view.values(view.first))
 
 
 def speed_ratio(view: View, fast: str, slow: str) -> Values | None:

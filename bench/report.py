@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import median
@@ -46,36 +46,44 @@ class Section:
 
 
 def sections(results: Results, chosen: Sequence[Workload], databases: Sequence[str]) -> list[Section]:
-    """Return the table's content."""
+    """Return the table's content; without the parts in which nobody was measured who could be compared."""
     by_name = {one.name: one for one in chosen}
     found = []
     for workload in chosen:
         views = {database: _View(results, workload, by_name, database) for database in databases}
-        rows = [_contender(run, views) for run in workload.runs]
-        rows += [_mark(mark, views) for mark in workload.marks]
-        title = f"{workload.title} ({workload.unit})"
-        found.append(Section(title, [row for row in rows if any(row.cells.values())]))
+        contenders = _with_figures(_contender(run, views) for run in workload.runs)
+        if len(contenders) >= min(2, len(workload.runs)):
+            marks = _with_figures(_mark(mark, views) for mark in workload.marks)
+            found.append(Section(f"{workload.title} ({workload.unit})", contenders + marks))
     return found
+
+
+def _with_figures(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if any(row.cells.values())]
 
 
 def print_report(console: Console, results: Results, content: Sequence[Section], databases: Sequence[str]) -> None:
     """Print the table, and what it was measured with."""
+    table = Table(show_header=True, min_width=WIDTH)
+    table.add_column("", ratio=1)
+    for database in databases:
+        table.add_column(TITLES[database], justify="right", min_width=30)
     for section in content:
-        table = Table(title=section.title, title_justify="left", min_width=WIDTH)
-        table.add_column("", ratio=1)
-        for database in databases:
-            table.add_column(TITLES[database], justify="right", min_width=34)
+        table.add_section()
+        table.add_row(f"[bold]{escape(section.title)}[/bold]")
         for row in section.rows:
-            table.add_row(row.what, *(_coloured(row, database) for database in databases))
-        console.print(table)
-    console.print(
-        f"Medians (least to most) of {results.rounds} interleaved rounds; × tells how many times as fast the first "
-        "line was, round by round.",
-        soft_wrap=True,
-        highlight=False,
-    )
-    for line in results.machine:
+            table.add_row(f"  {row.what}", *(_coloured(row, database) for database in databases))
+    console.print(table)
+    for line in (legend(results), *results.machine):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def legend(results: Results) -> str:
+    """Return what the cells tell."""
+    return (
+        f"Medians (least to most) of {results.rounds} interleaved rounds, in {results.minutes:.0f} minutes. × tells "
+        "how many times as fast the first line of a part was, round by round; → is a mark."
+    )
 
 
 def shown(value: float) -> str:

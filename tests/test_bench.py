@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.contenders import DBOS, DBOS_QUEUE, HOST, SQLITE, Contender
+from bench.page import figures
 from bench.report import Row, Section, Verdict, sections, shown
 from bench.results import Results
 from bench.workloads import Run, Sizes, workloads
@@ -21,14 +22,14 @@ NAMED = {one.name: one for one in workloads(Sizes())}
 def test_quick_run_measures_prints_a_table_and_keeps_the_figures(tmp_path: Path) -> None:
     database = os.environ.get("TEST_DATABASE", "sqlite")
     output = tmp_path / "figures.json"
-    argv = ["--quick", "--database", database, "--workload", "chains", "--peer", "RQ", "--output", str(output)]
+    argv = ["--quick", "--database", database, "--workload", "chains", "--peer", "host", "--output", str(output)]
 
     done = _bench(*argv)
 
     assert done.returncode == 0, done.stderr
     assert "20 instances of a chain of 5" in done.stdout
     kept = Results.load([output])
-    assert {(case.contender, case.database) for case in kept.figures} == {("host", database), ("RQ jobs", database)}
+    assert {(case.contender, case.database) for case in kept.figures} == {("host", database)}
     assert all(figures["seconds"] > 0 for rounds in kept.figures.values() for figures in rounds)
 
 
@@ -63,11 +64,17 @@ def test_a_contender_without_figures_shows_why_and_nothing_is_said_of_its_mark()
 
 def test_a_piece_of_a_large_workload_is_held_against_one_of_a_small() -> None:
     results = _results("fan-out", {HOST: [1.0]})
-    wide = _results("wide-fan-out", {HOST: [15.0]})
-    results.figures |= wide.figures
+    results.figures |= _results("wide-fan-out", {HOST: [15.0], DBOS: [75.0]}).figures
     row = _row(_section(results, "wide-fan-out"), "→ time a task ÷ that of 1,000")
     assert row.cells[SQLITE] == "1.50 ≤ 1.2"
     assert row.verdicts[SQLITE] is Verdict.MISSED
+
+
+def test_figures_become_a_table_of_the_page_with_missed_marks_in_bold() -> None:
+    results = _results("chains", {HOST: [1.0, 2.0], DBOS: [4.0, 9.0]})
+    page = figures(results)
+    assert "| host | 750 (500–1,000) |" in page
+    assert "| → speed ÷ DBOS | 4.25 ≥ 5 **missed** |" in page
 
 
 def test_figures_keep_the_digits_that_count() -> None:
@@ -92,8 +99,9 @@ def _results(workload: str, seconds: dict[Contender, list[float]]) -> Results:
 
 
 def _section(results: Results, workload: str) -> Section:
-    found = dict(zip(NAMED, sections(results, list(NAMED.values()), [SQLITE]), strict=True))
-    return found[workload]
+    (section,) = sections(results, [NAMED["fan-out"], NAMED[workload]], [SQLITE])[-1:]
+    assert NAMED[workload].title in section.title
+    return section
 
 
 def _row(section: Section, what: str) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import statistics
 import subprocess
 import sys
@@ -43,6 +44,13 @@ def percentiles(seconds: Sequence[float]) -> Figures:
     """Return the median and the 95th percentile in milliseconds."""
     cuts = statistics.quantiles([one * 1000 for one in seconds], n=20, method="inclusive")
     return {"p50_ms": cuts[9], "p95_ms": cuts[18]}
+
+
+def free_port() -> int:
+    """Return a port of the loopback address on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class Meter:

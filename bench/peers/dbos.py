@@ -49,6 +49,20 @@ async def gather(width: int) -> int:
     return sum(await asyncio.gather(*[add_one_async(number) for number in range(width)]))
 
 
+@DBOS.workflow()
+def listen() -> int:
+    """Wait for one message."""
+    number: int = DBOS.recv()
+    return number
+
+
+@DBOS.workflow()
+async def sleep_until(due: float) -> float:
+    """Wait for a moment; return how late it was."""
+    await DBOS.sleep_async(due - time.time())
+    return time.time() - due
+
+
 def chains(count: int) -> Figures:
     """Share chains between processes."""
     return crew("bench.peers.dbos", "some_chains", count)
@@ -90,6 +104,32 @@ def latency(samples: int) -> Figures:
     return percentiles(taken)
 
 
+def events(samples: int) -> Figures:
+    """Send a message to a workflow that waits for it, again and again."""
+    launch()
+    taken = []
+    for _ in range(samples):
+        handle = DBOS.start_workflow(listen)
+        time.sleep(2 * IDLE)
+        begin = time.perf_counter()
+        DBOS.send(handle.workflow_id, 1)
+        assert handle.get_result() == 1
+        taken.append(time.perf_counter() - begin)
+    return percentiles(taken)
+
+
+def timers(count: int) -> Figures:
+    """Have workflows wait for one moment."""
+    launch()
+    due = time.time() + 3
+
+    async def measure() -> list[float]:
+        handles = [await DBOS.start_workflow_async(sleep_until, due) for _ in range(count)]
+        return [await handle.get_result() for handle in handles]
+
+    return percentiles(asyncio.run(measure()))
+
+
 # --- details ----------------------------------------------------------------------------------------------------------
 
 
@@ -108,6 +148,8 @@ def configuration() -> DBOSConfig:
         "db_engine_kwargs": engine,
         "sys_db_pool_size": 2 * _THREADS,
         "max_executor_threads": _THREADS,
+        # How often SQLite is asked for messages; PostgreSQL tells.
+        "notification_listener_polling_interval_sec": 0.01,
         "log_level": "ERROR",
     }
 

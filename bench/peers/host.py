@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,22 +11,27 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from django.db import connection
+
 from bench import functions
 from durable_host.client import DurableClient
+from durable_host.conf import host_settings
 from durable_host.core import metrics
 from durable_host.core.status import RuntimeStatus
 from durable_host.models import EventWait, Instance, WorkerState
 from tests.services import wait_until
 
-from .common import CHAIN_OF, IDLE, WARM, Figures, Meter, percentiles, processes, workers
+from .common import CHAIN_OF, IDLE, LONGEST, WARM, Figures, Meter, percentiles, processes, workers
 from .site import redis, wait_for_all
 
 _LOOK_EVERY = 0.0005
+#: seconds after which an idle worker does what it does all day
+_SETTLING = 5
 
 
 def chains(count: int) -> Figures:
     """Start many chains in one call and wait for the last; count the turns that lost a race."""
-    with _host() as pids:
+    with running_host() as pids:
         meter = Meter(pids)
         DurableClient().start_many(functions.chain, [CHAIN_OF] * count)
         wait_for_all()
@@ -49,24 +55,46 @@ def long_chain(length: int) -> Figures:
 
 def waits_on_loop(width: int) -> Figures:
     """Run activities that wait a second, as coroutines."""
-    return _run_one(functions.wait_on_loop, width, expected=width)
+    return _run_one(functions.wait_on_loop, width, expected=width) | _ideal(width)
 
 
 def waits_in_threads(width: int) -> Figures:
     """Run activities that wait a second, as plain functions."""
-    return _run_one(functions.wait_in_threads, width, expected=width)
+    return _run_one(functions.wait_in_threads, width, expected=width) | _ideal(width)
+
+
+def live(count: int) -> Figures:
+    """Have many instances wait for an event, all at once."""
+    with running_host() as pids:
+        meter = Meter(pids)
+        DurableClient().start_many(functions.listen, [None] * count)
+        wait_until(lambda: EventWait.objects.count() == count, "all to listen", LONGEST)
+        return meter.figures()
+
+
+def idle(seconds: int) -> Figures:
+    """Have workers wait for work that does not come."""
+    with running_host() as pids:
+        time.sleep(_SETTLING)
+        meter, transactions = Meter(pids), _transactions()
+        time.sleep(seconds)
+        figures = meter.figures()
+        figures["percent_of_core"] = figures["cpu"] * 100 / figures["seconds"]
+        if transactions is not None:
+            figures["transactions_a_second"] = ((_transactions() or 0) - transactions) / figures["seconds"]
+        return figures
 
 
 def latency(samples: int) -> Figures:
     """Start one activity's worth of work on an idle host, again and again, until the caller sees its end."""
-    with _host():
+    with running_host():
         return percentiles([_time(lambda: DurableClient().start_new(functions.chain, 1)) for _ in range(samples)])
 
 
 def events(samples: int) -> Figures:
     """Send an event to an instance that waits for it, again and again, until the sender sees its end."""
     client = DurableClient()
-    with _host():
+    with running_host():
         taken = []
         for _ in range(samples):
             instance_id = client.start_new(functions.listen)
@@ -77,8 +105,8 @@ def events(samples: int) -> Figures:
 
 def timers(count: int) -> Figures:
     """Have many instances wait for one moment; how late each went on, and when the sender saw the last of them end."""
-    with _host():
-        due = datetime.now(UTC) + timedelta(seconds=3 + count / 200)
+    with running_host():
+        due = datetime.now(UTC) + timedelta(seconds=3 + count / 400)
         DurableClient().start_many(functions.sleep_until, [due] * count)
         sleeping = Instance.objects.filter(name="sleep_until", status=RuntimeStatus.RUNNING, revision__gt=0)
         wait_until(lambda: sleeping.count() == count, "all to sleep")
@@ -93,7 +121,7 @@ def timers(count: int) -> Figures:
 
 
 @contextmanager
-def _host() -> Iterator[list[int]]:
+def running_host() -> Iterator[list[int]]:
     """Run the workers, warm; give their process ids."""
     count = workers()
     with redis(), processes([[sys.executable, "manage.py", "durable_worker"]] * count) as started:
@@ -105,7 +133,7 @@ def _host() -> Iterator[list[int]]:
 
 
 def _run_one(orchestrator: Callable[..., Any], size: int, *, expected: int) -> Figures:
-    with _host() as pids:
+    with running_host() as pids:
         meter = Meter(pids)
         instance_id = DurableClient().start_new(orchestrator, size)
         wait_for_all()
@@ -128,6 +156,20 @@ def _time(act: Callable[[], str]) -> float:
 def _answer(instance_id: str) -> str:
     DurableClient().raise_event(instance_id, "go", 1)
     return instance_id
+
+
+def _ideal(width: int) -> Figures:
+    """Return how long activities of a second must take with the concurrency that is set."""
+    return {"ideal": math.ceil(width / (workers() * host_settings().max_activities))}
+
+
+def _transactions() -> int | None:
+    """Return how many transactions this database has seen; None where it does not count."""
+    if connection.vendor != "postgresql":
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
 
 
 def _lost_turns(counters: dict[str, Any]) -> float:

@@ -1,0 +1,63 @@
+"""``python -m bench.page FILE …``: writes measured figures into docs/performance.md, in place of those that are there.
+
+The files are what ``python -m bench --output FILE`` has written; where two hold the same case, the later counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.services import PROJECT
+
+from .contenders import DATABASES, OWN
+from .report import TITLES, Row, Section, Verdict, legend, sections
+from .results import Results
+from .workloads import Sizes, workloads
+
+_PAGE = PROJECT / "docs" / "performance.md"
+_BEGIN, _END = "<!-- figures: written by python -m bench.page -->", "<!-- end of figures -->"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Put the figures into the page."""
+    parser = argparse.ArgumentParser("python -m bench.page", description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    results = Results.load(parser.parse_args(arguments).files)
+    page = _PAGE.read_text()
+    between = re.compile(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
+    _PAGE.write_text(between.sub(lambda _: f"{_BEGIN}\n\n{figures(results)}\n\n{_END}", page))
+    return 0
+
+
+def figures(results: Results) -> str:
+    """Return the figures as Markdown."""
+    measured = {case.database for case in results.figures}
+    databases = [one for one in DATABASES if one in measured] or [OWN]
+    content = sections(results, workloads(Sizes()), databases)
+    lines = [*(f"{line}\n" for line in results.machine), f"`{results.command}`: {legend(results)}\n"]
+    lines += ["| | " + " | ".join(TITLES[one] for one in databases) + " |", "|---|" + "---:|" * len(databases)]
+    for section in content:
+        lines += _rows(section, databases)
+    return "\n".join(lines)
+
+
+def _rows(section: Section, databases: Sequence[str]) -> list[str]:
+    return [f"| **{section.title}** |" + " |" * len(databases), *(_row(row, databases) for row in section.rows)]
+
+
+def _row(row: Row, databases: Sequence[str]) -> str:
+    return f"| {row.what} | " + " | ".join(_cell(row, one) for one in databases) + " |"
+
+
+def _cell(row: Row, database: str) -> str:
+    verdict = row.verdicts.get(database)
+    said = f" **{verdict}**" if verdict is Verdict.MISSED else f" {verdict}" if verdict else ""
+    return row.cells.get(database, "") + said
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -303,8 +304,8 @@ class DurableClient:
         """
         check_name(event_name, "An event name")
         payload = self._codec.dumps(data, f"The data of event {event_name!r}")
-        ring_after_commit(operations.raise_event(self._hub, instance_id, event_name, payload))
-        self._announce(instance_id, EventRaised, name=event_name, input=payload)
+        with self._announced(instance_id, EventRaised, name=event_name, input=payload):
+            ring_after_commit(operations.raise_event(self._hub, instance_id, event_name, payload))
 
     def terminate(self, instance_id: str, reason: str | None = None, *, recursive: bool = True) -> None:
         """End an instance without running its code, by default with its sub-orchestrations.
@@ -317,18 +318,18 @@ class DurableClient:
         """
         text = self._reason(reason)
         payload = None if text is None else self._codec.dumps(text, "The reason")
-        ring_after_commit(operations.terminate(self._hub, instance_id, payload, recursive=recursive))
-        self._announce(instance_id, ExecutionTerminated, input=payload)
+        with self._announced(instance_id, ExecutionTerminated, input=payload):
+            ring_after_commit(operations.terminate(self._hub, instance_id, payload, recursive=recursive))
 
     def suspend(self, instance_id: str, reason: str | None = None) -> None:
         """Pause an instance: events are kept, its code does not go on. Raises as :meth:`terminate`."""
-        ring_after_commit(operations.suspend(self._hub, instance_id, self._reason(reason)))
-        self._announce(instance_id, ExecutionSuspended, reason=reason)
+        with self._announced(instance_id, ExecutionSuspended, reason=reason):
+            ring_after_commit(operations.suspend(self._hub, instance_id, self._reason(reason)))
 
     def resume(self, instance_id: str, reason: str | None = None) -> None:
         """Let a suspended instance go on. Raises as :meth:`terminate`."""
-        ring_after_commit(operations.resume(self._hub, instance_id, self._reason(reason)))
-        self._announce(instance_id, ExecutionResumed, reason=reason)
+        with self._announced(instance_id, ExecutionResumed, reason=reason):
+            ring_after_commit(operations.resume(self._hub, instance_id, self._reason(reason)))
 
     def rewind(self, instance_id: str, reason: str | None = None) -> None:
         """Take a failed instance back to before its failure: what succeeded is kept, what failed runs again.
@@ -337,8 +338,8 @@ class DurableClient:
             InstanceNotFoundError: there is no such instance.
             InvalidOperationError: it has not failed.
         """
-        ring_after_commit(rewinding.rewind(self._hub, instance_id, self._reason(reason), self._registry))
-        self._announce(instance_id, ExecutionRewound, reason=reason)
+        with self._announced(instance_id, ExecutionRewound, reason=reason):
+            ring_after_commit(rewinding.rewind(self._hub, instance_id, self._reason(reason), self._registry))
 
     def release(self, instance_id: str) -> None:
         """Have a stalled or parked instance tried again at once.
@@ -376,8 +377,12 @@ class DurableClient:
             self._codec.dumps(reason, "The reason")
         return reason
 
-    def _announce(self, instance_id: str, event: type[HistoryEvent], **fields: Any) -> None:
-        announcements.request(self._hub, instance_id, event(timestamp=datetime.now(UTC), **fields))
+    @contextmanager
+    def _announced(self, instance_id: str, event: type[HistoryEvent], **fields: Any) -> Iterator[None]:
+        """Tell of the request that the block makes, as of its beginning."""
+        request = event(timestamp=datetime.now(UTC), **fields)
+        yield
+        announcements.request(self._hub, instance_id, request)
 
     def _status(self, instance_id: str) -> OrchestrationStatus:
         status = self.get_status(instance_id)

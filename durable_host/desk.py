@@ -35,10 +35,10 @@ def decide(asked: Asked, event_name: str, data: Any, comment: str = "", *, quest
     codec = PayloadCodec(host_settings().max_payload_bytes)
     payload = codec.dumps(data, f"The answer to {event_name!r}")
     codec.dumps(comment, "The comment")
+    event = EventRaised(timestamp=clock.now(), name=event_name, input=payload)
     verdict, wake = approvals.decide(asked, event_name, payload, comment, question=question)
     if verdict.is_decided:
         ring_after_commit(wake)
-        event = EventRaised(timestamp=clock.now(), name=event_name, input=payload)
         announcements.request(asked.hub, asked.instance_id, event)
     return verdict
 

@@ -1,10 +1,14 @@
-"""What clients tell of their requests: spans and tracking records, after the commit that made them true."""
+"""What clients tell of their requests: spans and tracking records, after the commit that made them true.
+
+They are told as of the moment of the request: a worker may have acted on it before its client comes back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 
 from django.db import transaction
 
@@ -22,6 +26,7 @@ def starts(news: Sequence[NewInstance]) -> Iterator[list[NewInstance]]:
 
     Nothing is told where the block raises, or the transaction is rolled back.
     """
+    at = clock.now()
     creations = [propagation.begin_create(new.name, new.instance_id, new.version) for new in news]
     yield [
         replace(new, trace_parent=creation.trace_parent, trace_state=creation.trace_state)
@@ -33,7 +38,7 @@ def starts(news: Sequence[NewInstance]) -> Iterator[list[NewInstance]]:
     def announce() -> None:
         for new, creation in zip(news, creations, strict=True):
             creation.committed()
-            _tell(new.instance_id, new.name, _started(new), creation.context)
+            _tell(new.instance_id, new.name, _started(new, at), creation.context)
 
     transaction.on_commit(announce, robust=True)
 
@@ -54,7 +59,7 @@ def request(hub: str, instance_id: str, event: HistoryEvent) -> None:
         target = ExecutionTrace.of(instance_id, subject.started, subject.generation).span
         _tell(instance_id, subject.started.name, event, target)
         if isinstance(event, EventRaised):
-            propagation.event_sent(event.name, instance_id, target)
+            propagation.event_sent(event.name, instance_id, target, event.timestamp)
 
     transaction.on_commit(announce, robust=True)
 
@@ -65,5 +70,5 @@ def _tell(instance_id: str, orchestrator: str, event: HistoryEvent, trace: Trace
         tell.records([record], trace)
 
 
-def _started(new: NewInstance) -> ExecutionStarted:
-    return ExecutionStarted(timestamp=clock.now(), name=new.name, input=new.input, version=new.version)
+def _started(new: NewInstance, at: datetime) -> ExecutionStarted:
+    return ExecutionStarted(timestamp=at, name=new.name, input=new.input, version=new.version)

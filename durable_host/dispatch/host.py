@@ -57,7 +57,7 @@ T = TypeVar("T")
 
 #: a bell's job waits this long for the host to look; after that the bell may ring again
 _BELL_PATIENCE = 5.0
-_MOST_OUTCOMES, _MOST_WAKES = 500, 10_000
+_MOST_OUTCOMES = 500
 
 
 class Host:
@@ -101,7 +101,8 @@ class Host:
         self._bells: list[threading.Event] = []
         #: whether another worker was told of the bells that this one keeps
         self._has_passed_on = False
-        self._may_have_turns = self._may_have_activities = True
+        self._may_have_turns = True
+        self._may_have_activities = True
         #: when it last looked for messages: later ones may be there already
         self.looked_at = clock.now()
         self._next_timer: datetime | None = None
@@ -120,9 +121,8 @@ class Host:
     # --- from other threads ----------------------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Have the host look for work. One that is far behind has been told often enough."""
-        if self._inbox.qsize() < _MOST_WAKES:
-            self._inbox.put(None)
+        """Have the host look for work."""
+        self._inbox.put(None)
 
     def wake_and_wait(self) -> None:
         """Have the host look for work and return when it has looked. Meanwhile the bell counts as not yet free."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from opentelemetry import context as otel
 from opentelemetry import trace
@@ -19,7 +20,7 @@ from durable_host.core import spans
 from durable_host.core.tracing import TraceContext, server_side
 
 from . import pipeline
-from .w3c import ambient, as_parent, span_context, trace_context
+from .w3c import ambient, as_parent, nanoseconds, span_context, trace_context
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -68,7 +69,7 @@ def begin_create(name: str, instance_id: str, version: str = "") -> Creation:
     return Creation(trace_context(span), span)
 
 
-def event_sent(event_name: str, instance_id: str, target: TraceContext) -> None:
+def event_sent(event_name: str, instance_id: str, target: TraceContext, at: datetime) -> None:
     """Export the PRODUCER span in which a client has sent an external event.
 
     Under the caller's own span it links to the instance that gets the event; without one it belongs to that instance's
@@ -78,6 +79,7 @@ def event_sent(event_name: str, instance_id: str, target: TraceContext) -> None:
         event_name: the event.
         instance_id: the instance that gets it.
         target: the span of that instance's execution.
+        at: when the client sent it.
     """
     providers = pipeline.current()
     if providers is None:
@@ -89,6 +91,7 @@ def event_sent(event_name: str, instance_id: str, target: TraceContext) -> None:
         kind=SpanKind.PRODUCER,
         attributes=spans.event_attributes(event_name, instance_id),
         links=[Link(span_context(target))] if has_caller else [],
+        start_time=nanoseconds(at),
     ).end()
 
 

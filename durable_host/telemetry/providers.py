@@ -38,7 +38,7 @@ from . import instrumentation, metering
 from .destinations import Destination, made
 from .environment import Destinations, is_sampler_chosen, told_process
 from .handler import ExportHandler, severity
-from .w3c import as_parent, span_context
+from .w3c import as_parent, nanoseconds, span_context
 
 logger = logging.getLogger(__name__)
 
@@ -166,11 +166,6 @@ def build(chosen: Destinations, role: str) -> Providers | None:
     metering.bind(providers.meters.get_meter("durable_host"))
     instrumentation.instrument(role, providers.tracers, providers.meters)
     return providers
-
-
-def nanoseconds(when: datetime) -> int:
-    """Return a time as OpenTelemetry has it, exact to the microsecond."""
-    return int(when.timestamp()) * 10**9 + when.microsecond * 1000
 
 
 def version() -> str:

@@ -1,6 +1,8 @@
-"""Between our trace contexts and OpenTelemetry's: its API alone, no SDK."""
+"""Between our trace contexts and times and OpenTelemetry's: its API alone, no SDK."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -38,3 +40,8 @@ def trace_context(span: trace.Span) -> TraceContext | None:
 def ambient() -> TraceContext | None:
     """Return the context of the span in which the caller runs."""
     return trace_context(trace.get_current_span())
+
+
+def nanoseconds(when: datetime) -> int:
+    """Return a time as OpenTelemetry has it, exact to the microsecond."""
+    return int(when.timestamp()) * 10**9 + when.microsecond * 1000

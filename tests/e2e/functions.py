@@ -88,6 +88,13 @@ async def rounds(ctx: OrchestrationContext, left: int) -> int:
     return last
 
 
+@orchestrator
+async def meeting(ctx: OrchestrationContext, path: str) -> int:
+    """Fan out to two processes, and return how many there were."""
+    pids = await ctx.when_all([ctx.call_activity(met, Trace(Path(path))) for _ in range(2)])
+    return len(set(pids))
+
+
 @dataclass(frozen=True)
 class Trace:
     """What a traced activity shall do, and where it writes that it did."""

@@ -17,6 +17,7 @@ from durable_host.store.shapes import ActivityOutcome, ClaimedActivity, Receipt
 from durable_host.telemetry import chronicle as chronicles
 from durable_host.telemetry import pipeline, tracking_logs
 from durable_host.telemetry.chronicle import LocalChronicle, Subject
+from tests.services import PATIENCE
 from tests.telemetry.conftest import Start
 from tests.telemetry.otlp import Otlp
 from tests.telemetry.test_relay import NOW, attempt, first_turn, last_turn, outcome
@@ -31,7 +32,7 @@ def told(telemetry: Start, otlp: Otlp) -> Told:
     telemetry(otlp.env)
 
     def read() -> list[str]:
-        assert pipeline.flush()
+        assert pipeline.flush(PATIENCE)
         logs = [log for log in otlp.logs if log.scope == "durable_host.tracking"]
         logs.sort(key=lambda log: int(log.attributes["prop__sequenceNumber"]))
         states = [f"{log.attributes['prop__functionName']} {log.attributes['prop__state']}" for log in logs]

@@ -18,6 +18,7 @@ from durable_host.core.tracing import ExecutionTrace
 from durable_host.core.tracking import tracking_log
 from durable_host.telemetry import pipeline, tell
 from durable_host.telemetry.kusto import Value, saved_query
+from tests.services import PATIENCE
 from tests.telemetry.conftest import Start
 from tests.telemetry.insights import AppInsights
 from tests.telemetry.kusto import Row, run
@@ -94,7 +95,7 @@ def arrived(telemetry: Start, insights: AppInsights) -> dict[str, list[Row]]:
     telemetry(insights.env)
     told("order-1", PAID)
     told("order-2", WAITING)
-    assert pipeline.flush()
+    assert pipeline.flush(PATIENCE)
     return insights.tables
 
 
@@ -157,7 +158,7 @@ def test_replays_are_counted_by_one_query_and_left_out_of_the_others(
     settings.DURABLE_HOST = {**settings.DURABLE_HOST, "TRACE_REPLAY_EVENTS": True}
     telemetry(insights.env)
     told("order-1", PAID)
-    assert pipeline.flush()
+    assert pipeline.flush(PATIENCE)
     ((name, replayed, percent),) = ask(insights.tables, "replay-ratio", "functionName", "replayed", "replayedPercent")
     replays = [row for row in insights.tables["traces"] if row["customDimensions"]["prop__isReplay"] == "True"]
     of_orchestrator = [row for row in replays if row["customDimensions"]["prop__functionType"] == "Orchestrator"]

@@ -11,6 +11,7 @@ import pytest
 
 from durable_host.core.spans import SpanKind
 from durable_host.telemetry import pipeline, tell
+from tests.services import PATIENCE
 from tests.telemetry.conftest import Start
 from tests.telemetry.insights import AppInsights
 from tests.telemetry.otlp import Otlp
@@ -29,7 +30,7 @@ def test_both_destinations_get_a_span_with_its_own_ids_parent_and_times(
     telemetry(insights.env, otlp.env)
     one = span()
     tell.spans([one])
-    assert pipeline.flush()
+    assert pipeline.flush(PATIENCE)
 
     (row,) = insights.rows("dependencies")
     assert (row["operation_Id"], row["operation_ParentId"], row["id"]) == (
@@ -50,7 +51,7 @@ def test_grpc_brings_the_same(telemetry: Start, otlp_grpc: Otlp) -> None:
     telemetry(otlp_grpc.env)
     tell.spans([span()])
     logging.getLogger("durable_host.somewhere").warning("a line")
-    assert pipeline.flush()
+    assert pipeline.flush(PATIENCE)
     assert [(one.name, one.kind) for one in otlp_grpc.spans] == [("activity:score", "CLIENT")]
     assert [one.body for one in otlp_grpc.logs] == ["a line"]
 
@@ -69,7 +70,7 @@ def test_each_kind_has_its_table(
 ) -> None:
     telemetry(insights.env, otlp.env)
     tell.spans([span(kind=kind)])
-    pipeline.flush()
+    pipeline.flush(PATIENCE)
     (row,) = insights.rows(table)
     assert row["type"] == type_
     assert [one.kind for one in otlp.spans] == [kind.value]
@@ -79,7 +80,7 @@ def test_a_failed_span_says_why_and_links_lead_on(telemetry: Start, insights: Ap
     telemetry(insights.env, otlp.env)
     before = ORCHESTRATION.child("before")
     tell.spans([span(error="ValueError: no", links=(before,))])
-    pipeline.flush()
+    pipeline.flush(PATIENCE)
     (row,), (seen,) = insights.rows("dependencies"), otlp.spans
     assert row["success"] is False
     assert _hex(before.span_id) in row["customDimensions"]["_MS.links"]
@@ -89,7 +90,7 @@ def test_a_failed_span_says_why_and_links_lead_on(telemetry: Start, insights: Ap
 def test_a_root_span_begins_its_trace(telemetry: Start, otlp: Otlp) -> None:
     telemetry(otlp.env)
     tell.spans([orchestration(parent=None)])
-    pipeline.flush()
+    pipeline.flush(PATIENCE)
     (seen,) = otlp.spans
     assert (seen.trace_id, seen.parent_id) == (f"{CALLER.trace_id:032x}", "")
 
@@ -97,7 +98,7 @@ def test_a_root_span_begins_its_trace(telemetry: Start, otlp: Otlp) -> None:
 def test_who_sends_is_said(telemetry: Start, insights: AppInsights, otlp: Otlp) -> None:
     telemetry(insights.env, otlp.env, OTEL_SERVICE_NAME="billing", OTEL_RESOURCE_ATTRIBUTES="service.version=7")
     tell.spans([span()])
-    pipeline.flush()
+    pipeline.flush(PATIENCE)
     (row,), (seen,) = insights.rows("dependencies"), otlp.spans
     assert (row["cloud_RoleName"], row["application_Version"]) == ("billing", "7")
     assert row["cloud_RoleInstance"].endswith(f"/worker-{os.getpid()}")
@@ -112,7 +113,7 @@ def test_application_insights_takes_what_began_three_days_ago_and_otlp_gets_the_
 ) -> None:
     telemetry(insights.env, otlp.env)
     tell.spans([orchestration(took=timedelta(days=3))])
-    assert pipeline.flush()
+    assert pipeline.flush(PATIENCE)
 
     (row,), (event,), (seen,) = insights.rows("requests"), insights.rows("customEvents"), otlp.spans
     assert insights.refused == []
@@ -132,7 +133,7 @@ def test_what_ended_three_days_ago_arrives_too(telemetry: Start, insights: AppIn
     entry = logging.makeLogRecord({"name": "durable_host.x", "levelno": logging.INFO, "msg": "old"})
     entry.created = long_ago.timestamp()
     logging.getLogger("durable_host.x").handle(entry)
-    assert pipeline.flush()
+    assert pipeline.flush(PATIENCE)
     (row,), (line,) = insights.rows("dependencies"), insights.rows("traces")
     assert (row["duration"], row["customDimensions"]["durabletask.duration_ms"]) == (0, "2000")
     assert line["customDimensions"]["durabletask.true_time"] == long_ago.isoformat()
@@ -170,7 +171,7 @@ def test_no_key_leaves_in_a_url_an_attribute_a_log_or_an_exception(
         raise ValueError(url)
     except ValueError:
         host.exception("it failed")
-    assert pipeline.flush()
+    assert pipeline.flush(PATIENCE)
 
     assert len(insights.rows("dependencies")) == 2
     assert len(insights.rows("exceptions")) == 1
@@ -187,7 +188,7 @@ def test_only_the_hosts_and_the_orchestrations_lines_are_exported(telemetry: Sta
     heard = ("durable_host.store", "orchestrations.nightly")
     for name in (*heard, "durable_host.acts", "opentelemetry.sdk", "azure.core"):
         logging.getLogger(name).error("of %s", name)
-    assert pipeline.flush()
+    assert pipeline.flush(PATIENCE)
     assert sorted(one.body for one in otlp.logs) == [f"of {name}" for name in heard]
 
 
@@ -198,14 +199,14 @@ def test_an_unsampled_trace_is_not_exported(telemetry: Start, otlp: Otlp) -> Non
     telemetry(otlp.env)
     hidden = replace(ORCHESTRATION, is_sampled=False)
     tell.spans([span("activity:a", context=hidden.child(1), parent=hidden), span("activity:b")])
-    pipeline.flush()
+    pipeline.flush(PATIENCE)
     assert [one.name for one in otlp.spans] == ["activity:b"]
 
 
 def test_a_sampler_that_is_asked_for_decides_and_lifecycle_events_stay(telemetry: Start, insights: AppInsights) -> None:
     telemetry(insights.env, OTEL_TRACES_SAMPLER="traceidratio", OTEL_TRACES_SAMPLER_ARG="0")
     tell.spans([span(), orchestration()])
-    pipeline.flush()
+    pipeline.flush(PATIENCE)
     assert insights.rows("dependencies") == insights.rows("requests") == []
     assert [one["name"] for one in insights.rows("customEvents")] == ["OrchestrationCompleted"]
 
@@ -217,7 +218,7 @@ def test_a_sampler_that_is_asked_for_decides_and_lifecycle_events_stay(telemetry
 def test_an_end_is_a_custom_event(telemetry: Start, insights: AppInsights, status: str) -> None:
     telemetry(insights.env)
     tell.spans([orchestration(status, error="ValueError: 4711" if status == "Failed" else "")])
-    pipeline.flush()
+    pipeline.flush(PATIENCE)
     (row,) = insights.rows("customEvents")
     assert (row["name"], row["customMeasurements"]) == (f"Orchestration{status}", {"durationMs": 5000.0})
     assert row["customDimensions"]["durabletask.task.instance_id"] == "n-1"
@@ -231,5 +232,5 @@ def test_an_end_is_a_custom_event(telemetry: Start, insights: AppInsights, statu
 def test_continue_as_new_is_no_end(telemetry: Start, insights: AppInsights) -> None:
     telemetry(insights.env)
     tell.spans([orchestration("ContinuedAsNew")])
-    pipeline.flush()
+    pipeline.flush(PATIENCE)
     assert insights.rows("customEvents") == []

@@ -26,7 +26,7 @@ from durable_host.telemetry import pipeline
 from durable_host.telemetry import relay as relays
 from durable_host.telemetry.chronicle import Attempt, Subject
 from durable_host.telemetry.relay import Outbox, Relay, run
-from tests.services import PATIENCE, PROJECT, wait_until
+from tests.services import PATIENCE, PROJECT, group_members, wait_until
 from tests.telemetry import wire
 from tests.telemetry.conftest import Start
 from tests.telemetry.otlp import Otlp
@@ -103,6 +103,7 @@ def start_relay(monkeypatch: pytest.MonkeyPatch, otlp: Otlp) -> Iterator[Callabl
         def start(*command: str, **env: str) -> Relay:
             # Not the settings of the tests: they take every endpoint out of the environment.
             settings = {"DJANGO_SETTINGS_MODULE": "durable_host.settings"}
+            monkeypatch.setattr(relays, "_FAREWELL", PATIENCE)
             for name, value in {**otlp.env, **AT_ONCE, **settings, **env}.items():
                 monkeypatch.setenv(name, value)
             return cleanup.enter_context(closing(Relay(command) if command else Relay()))
@@ -129,7 +130,6 @@ def test_an_execution_that_is_told_turn_by_turn_arrives(start_relay: Callable[..
     relay.turn(subject, last_turn())
     relay.forget(1)
     assert not relay.hand_over()
-    relay.close()
     names = sorted((span.name, span.kind) for span in otlp.wait_for_spans(3))
     assert names == [("activity:score", "CLIENT"), ("activity:score", "SERVER"), ("orchestration:nightly", "SERVER")]
     states = [log.attributes["prop__state"] for log in otlp.logs if log.scope == "durable_host.tracking"]
@@ -172,13 +172,13 @@ relay.hand_over()
 while not written:  # the writer has come back for more
     time.sleep(0.01)
 relay._process.stdin.write(b'["ended",["n-1",0')  # it dies while it writes
-print(relay._process.pid, flush=True)
+print("told", flush=True)
 time.sleep(600)
 """
 
 
 def writer(tmp_path: Path, **env: str) -> subprocess.Popen[str]:
-    """Start a process that tells of 1,500 activities, prints its relay's id and waits."""
+    """Start a process that tells of 1,500 activities, says so and waits."""
     settings = {"DJANGO_SETTINGS_MODULE": "durable_host.settings", "DURABLE_VAR": str(tmp_path)}
     # Elsewhere, so that the relay has to look where its worker does.
     return subprocess.Popen(
@@ -196,22 +196,14 @@ def test_all_that_was_written_arrives_although_the_writer_is_killed(tmp_path: Pa
     with writer(tmp_path, **otlp.env) as victim:
         assert victim.stdout is not None
         assert victim.stderr is not None
-        pid = int(victim.stdout.readline())
+        assert victim.stdout.readline() == "told\n"
         os.killpg(victim.pid, signal.SIGINT)  # a Ctrl-C reaches the relay, too; it ends with its pipe
         victim.kill()
         victim.wait()
         assert len({span.span_id for span in otlp.wait_for_spans(1500)}) == 1500
-        wait_until(lambda: not _is_running(pid), "the relay to end")
+        wait_until(lambda: not group_members(victim.pid), "the relay to end")
         assert "Error" not in victim.stderr.read().replace("KeyboardInterrupt", "")
     assert len(otlp.spans) == 1500
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 # ---- a relay that dies ----
@@ -237,7 +229,6 @@ def test_a_relay_that_is_killed_is_replaced_and_goes_on_after_a_replay(
     relay.replayed(subject, first_turn())
     relay.turn(subject, last_turn())
     relay.hand_over()
-    relay.close()
     assert sorted(span.name for span in otlp.wait_for_spans(3)) == [
         "activity:score",
         "activity:score",
@@ -259,7 +250,7 @@ def test_a_relay_that_cannot_start_costs_the_worker_nothing(
     relay.hand_over()
     began = time.monotonic()
     relay.close()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < PATIENCE / 2  # far less than the farewell
     assert "left out: 1 acts" in caplog.text
 
 
@@ -286,19 +277,14 @@ def test_handing_over_never_waits_for_a_relay_that_hangs(
     start_relay: Callable[..., Relay], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(relays, "_MOST_WAITING", 2**20)
-    monkeypatch.setattr(relays, "_FAREWELL", 0.3)
     relay = start_relay(*SLEEPS)
-    slowest = 0.0
-    for number in range(10_000):
+    for number in range(10_000):  # many times what the pipe takes: whoever waited would not come to the end
         relay.ended(attempt(number), outcome(number, '"' + "x" * 500 + '"'))
-        began = time.thread_time()
         relay.hand_over()
-        slowest = max(slowest, time.thread_time() - began)
         assert relay._outbox._waiting_bytes <= 2**20
-    assert slowest < 0.05
-    began = time.monotonic()
+    monkeypatch.setattr(relays, "_FAREWELL", 0.3)
     relay.close()
-    assert time.monotonic() - began < 1.5
+    assert process_of(relay).poll() is None  # it hangs on, and nobody waits for it
     counted = [one for one in caplog.records if one.message.startswith("Telemetry was left out")]
     assert len(counted) == 1
     assert 8_000 < vars(counted[0])["acts"] <= 10_000
@@ -310,10 +296,10 @@ def test_an_endpoint_that_hangs_keeps_neither_worker_nor_relay(tmp_path: Path) -
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
         with writer(tmp_path, **env) as victim:
             assert victim.stdout is not None
-            pid = int(victim.stdout.readline())
+            assert victim.stdout.readline() == "told\n"
             victim.kill()
             victim.wait()
-            wait_until(lambda: not _is_running(pid), "its end", relays._FLUSH_SECONDS + relays._STOP_SECONDS + 10)
+            wait_until(lambda: not group_members(victim.pid), "the relay to end")
 
 
 def test_one_flush_at_a_time_waits_for_an_endpoint_that_hangs(

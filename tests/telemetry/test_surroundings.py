@@ -10,11 +10,12 @@ from opentelemetry import trace
 
 from durable_host.core.tracing import TraceContext, server_side
 from durable_host.telemetry import pipeline, propagation
+from tests.services import PATIENCE
 from tests.telemetry.conftest import Start
 from tests.telemetry.insights import AppInsights
 from tests.telemetry.otlp import Otlp
 from tests.telemetry.test_trouble import run
-from tests.telemetry.told import CALLER, ORCHESTRATION
+from tests.telemetry.told import CALLER, NOW, ORCHESTRATION
 
 HEADERS = {"traceparent": CALLER.traceparent, "tracestate": CALLER.state}
 SECRET = "dk_Zx81kdLq0PTb3nQv"
@@ -73,7 +74,7 @@ def test_a_start_is_a_span_under_the_callers_once_it_is_committed(
         creation = propagation.begin_create("nightly", "n-1", "2.0")
         propagation.begin_create("nightly", "n-2")  # rolled back: never committed
     creation.committed()
-    pipeline.flush()
+    pipeline.flush(PATIENCE)
     (seen,), (row,) = otlp.spans, insights.rows("dependencies")
     assert (seen.name, seen.kind, seen.parent_id) == (
         "create_orchestration:nightly@(2.0)",
@@ -94,8 +95,8 @@ def test_a_start_is_a_span_under_the_callers_once_it_is_committed(
 
 def test_an_event_that_nobody_traces_belongs_to_the_trace_of_its_instance(telemetry: Start, otlp: Otlp) -> None:
     telemetry(otlp.env)
-    propagation.event_sent("Approval", "n-1", ORCHESTRATION)
-    pipeline.flush()
+    propagation.event_sent("Approval", "n-1", ORCHESTRATION, NOW)
+    pipeline.flush(PATIENCE)
     (seen,) = otlp.spans
     assert (seen.name, seen.kind) == ("orchestration_event:Approval", "PRODUCER")
     assert (seen.trace_id, seen.parent_id) == (f"{CALLER.trace_id:032x}", f"{ORCHESTRATION.span_id:016x}")
@@ -110,8 +111,8 @@ def test_an_event_of_a_traced_caller_stays_in_its_trace_and_links_to_the_instanc
     telemetry(otlp.env)
     other = TraceContext(7, 8)
     with propagation.incoming({"traceparent": other.traceparent}):
-        propagation.event_sent("Approval", "n-1", ORCHESTRATION)
-    pipeline.flush()
+        propagation.event_sent("Approval", "n-1", ORCHESTRATION, NOW)
+    pipeline.flush(PATIENCE)
     (seen,) = otlp.spans
     assert (seen.trace_id, seen.parent_id) == (f"{7:032x}", f"{8:016x}")
     assert seen.links == [f"{ORCHESTRATION.span_id:016x}"]

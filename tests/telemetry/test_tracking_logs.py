@@ -12,6 +12,7 @@ from durable_host.core.failure import FailureDetails
 from durable_host.core.status import RuntimeStatus
 from durable_host.core.tracking_records import FunctionType, Teller, TrackingRecord, TrackingState
 from durable_host.telemetry import pipeline, tell
+from tests.services import PATIENCE
 from tests.telemetry.conftest import Start
 from tests.telemetry.insights import AppInsights, Row
 from tests.telemetry.otlp import Otlp
@@ -34,7 +35,7 @@ FAILURE = FailureDetails(error_type="ValueError", error_message="card 4711", sta
 
 def _told(insights: AppInsights, *records: TrackingRecord) -> list[Row]:
     tell.records(records, trace=ORCHESTRATION)
-    assert pipeline.flush()
+    assert pipeline.flush(PATIENCE)
     return sorted(insights.rows("traces"), key=lambda row: int(row["customDimensions"]["prop__sequenceNumber"]))
 
 

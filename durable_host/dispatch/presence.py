@@ -46,8 +46,9 @@ class Presence:
         self._next_forgetting = time.monotonic() + _FORGET_INTERVAL
 
     def show(self, running: Collection[int], resident: Collection[int], held: Collection[int]) -> None:
-        """Write that the host is there, with what it runs, keeps and holds. Call it once in a sweep."""
+        """Write that the host is there, with what it runs, keeps and holds; set the clock. Call it once in a sweep."""
         if self._is_visit:
+            clock.synchronise()
             return
         workers.show(self._report(len(running), len(resident), len(held)))
         if time.monotonic() >= self._next_forgetting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +45,6 @@ def free_disk() -> int | None:
     if connection.vendor != "sqlite":
         return None
     return shutil.disk_usage(Path(str(connection.settings_dict["NAME"])).resolve().parent).free
-
-
-def clock_ahead() -> timedelta | None:
-    """Return by how much this machine's clock is ahead of the database server's; None where both are one."""
-    if connection.vendor != "postgresql":
-        return None
-    before = clock.now()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        there: datetime = _one(cursor)
-    return before + (clock.now() - before) / 2 - there
 
 
 def abandoned_activities(hub: str, *, for_longer_than: timedelta) -> CappedCount:

@@ -14,7 +14,7 @@ from durable_host.core import metrics
 from durable_host.core.metrics import Tallies
 from durable_host.models import ActivityTask, WorkerState
 
-from . import clock, diagnosis
+from . import clock
 
 #: how long a worker that has left or died is kept, so that what it counted last is still scraped
 KEPT = timedelta(minutes=10)
@@ -62,8 +62,9 @@ class WorkerInfo:
 
 
 def show(report: WorkerReport) -> None:
-    """Write that a worker is there: one UPDATE, and an INSERT the first time."""
-    _write(report, {"left_at": None, "clock_offset": _clock_offset()})
+    """Write that a worker is there: one UPDATE, and an INSERT the first time. Set its clock by the server's."""
+    ahead = clock.synchronise()
+    _write(report, {"left_at": None, "clock_offset": None if ahead is None else ahead.total_seconds()})
 
 
 def leave(report: WorkerReport) -> None:
@@ -158,11 +159,6 @@ def _columns(report: WorkerReport) -> dict[str, Any]:
         "held_instances": report.held_instances,
         "counters": report.counters,
     }
-
-
-def _clock_offset() -> float | None:
-    ahead = diagnosis.clock_ahead()
-    return None if ahead is None else ahead.total_seconds()
 
 
 def _info(row: WorkerState, now: datetime) -> WorkerInfo:

@@ -203,3 +203,11 @@ async def two_letters(ctx: OrchestrationContext) -> list[Any]:
 def forged_callback(*args: Any) -> None:
     """What nobody may make a worker call."""
     (Path(os.environ["DURABLE_VAR"]) / "traces" / "callback").mkdir()
+
+
+@orchestrator
+async def patient(ctx: OrchestrationContext, seconds: float) -> str:
+    """Wait for an event, but not longer than that."""
+    enough = ctx.wait_for_external_event("enough")
+    time_is_over = ctx.create_timer(timedelta(seconds=seconds))
+    return "time" if await ctx.when_any([enough, time_is_over]) is time_is_over else "enough"

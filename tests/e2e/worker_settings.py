@@ -5,6 +5,8 @@ import os
 from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
+
 from durable_host.settings import *  # noqa: F403
 from durable_host.settings import DURABLE_HOST
 
@@ -15,3 +17,9 @@ def _value(value: Any) -> Any:
 
 #: fractions are seconds
 DURABLE_HOST |= {key: _value(value) for key, value in json.loads(os.environ.get("TEST_HOST_SETTINGS", "{}")).items()}
+
+#: by how much the clock of this machine is wrong
+SHIFT = timedelta(seconds=int(os.environ.get("TEST_CLOCK_SHIFT", "0")))
+if SHIFT:
+    _true_now = timezone.now
+    timezone.now = lambda: _true_now() + SHIFT

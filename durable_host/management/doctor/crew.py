@@ -56,7 +56,7 @@ def _clocks(live: Sequence[WorkerInfo]) -> Iterator[Finding]:
         said = ", ".join(f"{one.report.name} by {one.clock_offset:+.1f} s" for one in apart[:_SHOWN])
         yield warn(
             f"Clocks of workers differ from the database server's: {said}.",
-            "Times in their histories are off by as much, and leases end sooner or later for others.",
+            "Workers follow the server's clock, so nothing fires early or twice. But their logs and traces are off.",
             "Have NTP set the clocks of these machines (timedatectl status).",
         )
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import connection
 
-from durable_host.store import diagnosis, outage
+from durable_host.store import clock, diagnosis, outage
 
 from .findings import Finding, bad, good, warn
 
@@ -86,14 +86,14 @@ def _postgresql(found: dict[str, str]) -> Iterator[Finding]:
 
 
 def _clocks() -> Iterator[Finding]:
-    ahead = diagnosis.clock_ahead()
+    ahead = clock.ahead()
     if ahead is None or abs(ahead) <= _CLOCKS_APART:
         yield good("This machine's clock and the database server's agree.")
         return
     yield warn(
         f"This machine's clock is {abs(ahead).total_seconds():.1f} s {'ahead of' if ahead > timedelta() else 'behind'} "
         f"the database server's.",
-        "What is started here bears this clock's time; leases and lists compare it with others.",
+        "What is started from here bears this clock's time, and 'in two hours' is meant by it.",
         "Have NTP set both clocks (timedatectl status).",
     )
 

@@ -44,6 +44,7 @@ from durable_host.telemetry import meters
 
 from . import doorbell
 from .activities import ActivityPool, poisonous
+from .bells import HeldBells
 from .codeprint import code_fingerprint
 from .housekeeping import Housekeeper
 from .presence import Presence, feed_gauges
@@ -98,11 +99,8 @@ class Host:
         self._outcomes: list[ActivityOutcome] = []
         #: instances whose turn is claimed and not committed
         self._claimed: list[int] = []
-        self._bells: list[threading.Event] = []
-        #: whether another worker was told of the bells that this one keeps
-        self._has_passed_on = False
-        self._may_have_turns = True
-        self._may_have_activities = True
+        self._bells = HeldBells(queue_name)
+        self._may_have_turns = self._may_have_activities = True
         #: when it last looked for messages: later ones may be there already
         self.looked_at = clock.now()
         self._next_timer: datetime | None = None
@@ -171,24 +169,10 @@ class Host:
             self._commit(batch)
         took = self._claim_activities()
         moved = self.runs_turns and not self._is_stopping and self._chores.step(is_idle=not (batch or took))
-        self._answer_bells()
+        self._bells.answer(is_full=self._may_have_activities and self._pool.room == 0)
         if self._witness.hand_over():
             self._turns.forget_all()
         return bool(batch) or took or moved
-
-    def _answer_bells(self) -> None:
-        """Let go of the bells that rang. A full worker keeps them, and rings once for a worker that has room."""
-        if not self._bells:
-            return
-        if self._may_have_activities and self._pool.room == 0:
-            if not self._has_passed_on:
-                doorbell.ring(Wake(frozenset({self._queue_name})))
-            self._has_passed_on = True
-            return
-        for bell in self._bells:
-            bell.set()
-        self._bells.clear()
-        self._has_passed_on = False
 
     def _collect(self) -> None:
         """Take what came from other threads, without waiting."""
@@ -207,7 +191,7 @@ class Host:
             return
         self._look_everywhere()
         if item is not None:
-            self._bells.append(item)
+            self._bells.keep(item)
 
     def _look_everywhere(self) -> None:
         self._may_have_turns = self._may_have_activities = True
@@ -233,7 +217,7 @@ class Host:
             return []
         self.looked_at = clock.now()
         claimed, has_more = claims.claim_turns(
-            self._settings.task_hub, self.name, limit=self._settings.turn_batch, lease=self._settings.turn_lease
+            self._settings.task_hub, self.name, limit=self._turns_wanted, lease=self._settings.turn_lease
         )
         self._reporter.sweeps.see_turns(claimed)
         self._may_have_turns = has_more
@@ -241,6 +225,15 @@ class Host:
         if has_more:  # more than this worker takes at once: others may help
             doorbell.ring(Wake(frozenset({self._queue_name})))
         return claimed
+
+    @property
+    def _turns_wanted(self) -> int:
+        """How many turns to claim: fewer while there is enough to do, so that what has begun ends before more begins.
+
+        Otherwise ten thousand starts would all be halfway through, more than can be kept alive between turns.
+        """
+        batch = self._settings.turn_batch
+        return min(batch, max(batch // 10, self._pool.room - len(self._outcomes)))
 
     def _commit(self, batch: Batch) -> None:
         holder = Holder(

@@ -181,7 +181,7 @@ _OPEN = Statement("SELECT 1 FROM durable_host_batchoperation WHERE hub = %s AND 
 
 def is_any_open(hub: str) -> bool:
     """Tell whether some batch is not over. Every bell asks."""
-    return bool(_OPEN.run(hub))
+    return bool(_OPEN.rows(hub))
 
 
 def work_part(hub: str, act: Act, *, size: int = 25) -> Part | None:

@@ -7,7 +7,7 @@ takes rows one after the other from C; only where it is to answer does it take t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -24,10 +24,10 @@ def insert(model: type[models.Model], columns: Columns, rows: Sequence[Row]) -> 
     """Insert rows given as tuples in the order of ``columns`` (names of concrete columns)."""
     if not rows:
         return
-    if connection.vendor == "postgresql":
-        sql.execute(_insert_sql("postgresql", model, columns), [_as_json(columns, rows)])
+    if sql.is_postgresql():
+        sql.run(_insert_sql(model, columns), [_as_json(columns, rows)])
     else:
-        _one_by_one(_insert_one_sql(model, columns), _adapted(model, columns, rows))
+        sql.run_for_each(_insert_one_sql(model, columns), _adapted(model, columns, rows))
 
 
 def insert_returning(
@@ -36,57 +36,56 @@ def insert_returning(
     """Insert rows as :func:`insert` does; return the columns ``answer`` of each, in no certain order."""
     if not rows:
         return []
-    given = rows if connection.vendor == "postgresql" else _adapted(model, columns, rows)
-    return sql.execute(_insert_sql(connection.vendor, model, columns, answer), [_as_json(columns, given)])
+    given = rows if sql.is_postgresql() else _adapted(model, columns, rows)
+    return sql.rows(_insert_sql(model, columns, answer), [_as_json(columns, given)])
 
 
 def update(model: type[models.Model], columns: Columns, rows: Sequence[Row]) -> None:
     """Write ``columns[1:]`` of the rows that ``columns[0]``, the primary key, names."""
     if not rows:
         return
-    if connection.vendor == "postgresql":
-        sql.execute(_update_sql(model, columns), [_as_json(columns, rows)])
+    if sql.is_postgresql():
+        sql.run(_update_sql(model, columns), [_as_json(columns, rows)])
     else:
         given = _adapted(model, columns, rows)
-        _one_by_one(_update_one_sql(model, columns), [(*moved, key) for key, *moved in given])
+        sql.run_for_each(_update_one_sql(model, columns), [(*moved, key) for key, *moved in given])
 
 
 def delete_returning(model: type[models.Model], columns: Columns, rows: Sequence[Row]) -> list[sql.Row]:
     """Delete the rows in which ``columns``, whole numbers, are as in one of ``rows``; return those that were there."""
     if not rows:
         return []
-    return sql.execute(_delete_sql(connection.vendor, model, columns), [_as_json(columns, rows)])
+    return sql.rows(_delete_sql(model, columns), [_as_json(columns, rows)])
 
 
 def _as_json(columns: Columns, rows: Sequence[Row]) -> str:
     return to_json([dict(zip(columns, row, strict=True)) for row in rows]).decode()
 
 
-def _one_by_one(statement: str, rows: Sequence[Row]) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(statement, rows)
-
-
 def _adapted(model: type[models.Model], columns: Columns, rows: Sequence[Row]) -> list[Row]:
     """Return rows as SQLite stores them."""
-    adapt: Callable[[Any], Any] = connection.ops.adapt_datetimefield_value
     times = _time_positions(model, columns)
-    return [[adapt(value) if place in times else value for place, value in enumerate(row)] for row in rows]
+    adapted = [list(row) for row in rows]
+    for row in adapted:
+        for place in times:
+            if row[place] is not None:
+                row[place] = sql.as_text(row[place])
+    return [*adapted]
 
 
 @lru_cache
-def _time_positions(model: type[models.Model], columns: Columns) -> frozenset[int]:
+def _time_positions(model: type[models.Model], columns: Columns) -> list[int]:
     fields = _fields(model, columns)
-    return frozenset(place for place, field in enumerate(fields) if isinstance(field, models.DateTimeField))
+    return [place for place, field in enumerate(fields) if isinstance(field, models.DateTimeField)]
 
 
 # --- statements, made once ------------------------------------------------------------------------------------------
 
 
 @lru_cache
-def _insert_sql(vendor: str, model: type[models.Model], columns: Columns, answer: Columns = ()) -> str:
+def _insert_sql(model: type[models.Model], columns: Columns, answer: Columns = ()) -> str:
     returning = f" RETURNING {_names(answer)}" if answer else ""
-    return f"INSERT INTO {_table(model)} ({_names(columns)}) {_given(vendor, model, columns)}{returning}"
+    return f"INSERT INTO {_table(model)} ({_names(columns)}) {_given(model, columns)}{returning}"
 
 
 @lru_cache
@@ -98,7 +97,7 @@ def _insert_one_sql(model: type[models.Model], columns: Columns) -> str:
 def _update_sql(model: type[models.Model], columns: Columns) -> str:
     table, key = _table(model), _quote(columns[0])
     assignments = ", ".join(f"{_quote(name)} = given.{_quote(name)}" for name in columns[1:])
-    given = _given("postgresql", model, columns)
+    given = _given(model, columns)
     return f"UPDATE {table} SET {assignments} FROM ({given}) AS given WHERE {table}.{key} = given.{key}"  # noqa: S608
 
 
@@ -109,15 +108,15 @@ def _update_one_sql(model: type[models.Model], columns: Columns) -> str:
 
 
 @lru_cache
-def _delete_sql(vendor: str, model: type[models.Model], columns: Columns) -> str:
+def _delete_sql(model: type[models.Model], columns: Columns) -> str:
     names = _names(columns)
-    given = _given(vendor, model, columns)
+    given = _given(model, columns)
     return f"DELETE FROM {_table(model)} WHERE ({names}) IN ({given}) RETURNING {names}"  # noqa: S608
 
 
-def _given(vendor: str, model: type[models.Model], columns: Columns) -> str:
+def _given(model: type[models.Model], columns: Columns) -> str:
     """Return the query that reads rows out of the JSON text."""
-    if vendor == "postgresql":
+    if sql.is_postgresql():
         types = [field.rel_db_type(connection) for field in _fields(model, columns)]
         typed = ", ".join(f"{_quote(name)} {type_}" for name, type_ in zip(columns, types, strict=True))
         return f"SELECT {_names(columns)} FROM json_to_recordset(%s::json) AS given({typed})"  # noqa: S608

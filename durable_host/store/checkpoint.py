@@ -73,7 +73,7 @@ def _lock_instances(
 ) -> dict[int, _Locked]:
     """Lock every instance concerned."""
     pks = {turn.head.pk for turn in turns} | {one.activity.instance_pk for one in outcomes}
-    return {values[0]: _Locked(*values) for values in _LOCK_INSTANCES.run(now, list(pks))}
+    return {values[0]: _Locked(*values) for values in _LOCK_INSTANCES.rows(now, list(pks))}
 
 
 def _is_over(activity: ClaimedActivity, instances: Mapping[int, _Locked]) -> bool:

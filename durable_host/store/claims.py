@@ -69,14 +69,14 @@ def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple
     whose last claim ended without a turn, is taken alone: what kills a worker shall not take others with it.
     """
     now = clock.now()
-    if not _ANY_MESSAGE.run(now):  # mostly there is nothing: one cheap question, and no transaction
+    if not _ANY_MESSAGE.rows(now):  # mostly there is nothing: one cheap question, and no transaction
         return [], False
     window = limit * _WINDOW
-    receivers = [pk for (pk,) in _FREE_RECEIVERS.run(now, hub, now, worker, window)]
+    receivers = [pk for (pk,) in _FREE_RECEIVERS.rows(now, hub, now, worker, window)]
     if not receivers:
         return [], False
     with transaction.atomic():
-        found = _LOCK_FREE.run(list(set(receivers)), now, worker, limit)
+        found = _LOCK_FREE.rows(list(set(receivers)), now, worker, limit)
         if not found:
             return [], False
         batch = _one_batch(found)
@@ -119,7 +119,7 @@ _CLAIM_ACTIVITIES = Statement(
 def claim_activities(hub: str, queue: str, worker: str, *, limit: int, lease: timedelta) -> list[ClaimedActivity]:
     """Hold activities of a queue that nobody holds, or whose holder has died, oldest first."""
     now = clock.now()
-    return [_activity(*row) for row in sorted(_CLAIM_ACTIVITIES.run(hub, queue, now, limit, worker, now + lease))]
+    return [_activity(*row) for row in sorted(_CLAIM_ACTIVITIES.rows(hub, queue, now, limit, worker, now + lease))]
 
 
 def renew_activities(pks: Collection[int], worker: str, lease: timedelta) -> None:
@@ -157,7 +157,7 @@ _NEXT_MESSAGE = Statement(
 
 def next_message_at(hub: str, *, after: datetime) -> datetime | None:
     """Return when the next message after a time becomes visible: the next timer, or scheduled start."""
-    for (visible_at,) in _NEXT_MESSAGE.run(after, hub):
+    for (visible_at,) in _NEXT_MESSAGE.rows(after, hub):
         return as_time(visible_at)
     return None
 
@@ -182,7 +182,7 @@ def _read_inbox(generations: dict[int, int], now: datetime) -> dict[int, tuple[l
     ids: dict[int, list[int]] = defaultdict(list)
     arrived: dict[int, list[Event]] = defaultdict(list)
     due: dict[int, deque[Event]] = defaultdict(deque)
-    for row_id, pk, generation, visible_at, *columns in _READ_INBOX.run(list(generations), now):
+    for row_id, pk, generation, visible_at, *columns in _READ_INBOX.rows(list(generations), now, _MOST_MESSAGES):
         ids[pk].append(row_id)
         if generation is None or generation == generations[pk]:
             events = arrived[pk] if as_time(visible_at) == EPOCH else due[pk]

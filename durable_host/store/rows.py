@@ -77,7 +77,7 @@ def read_history(generations: Mapping[int, int]) -> dict[int, list[Record]]:
         generations: instance → number of the execution.
     """
     histories: dict[int, list[Record]] = {pk: [] for pk in generations}
-    for pk, generation, event_type, timestamp, *columns in _READ_HISTORY.run(list(histories)):
+    for pk, generation, event_type, timestamp, *columns in _READ_HISTORY.rows(list(histories)):
         if generation == generations[pk]:
             histories[pk].append(Record(event_type, as_time(timestamp), *columns))
     return histories

@@ -58,7 +58,7 @@ T = TypeVar("T")
 
 #: a bell's job waits this long for the host to look; after that the bell may ring again
 _BELL_PATIENCE = 5.0
-_MOST_OUTCOMES = 500
+_MOST_OUTCOMES, _MOST_WAKES = 500, 10_000
 
 
 class Host:
@@ -119,8 +119,9 @@ class Host:
     # --- from other threads ----------------------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Have the host look for work."""
-        self._inbox.put(None)
+        """Have the host look for work. One that is far behind has been told often enough."""
+        if self._inbox.qsize() < _MOST_WAKES:
+            self._inbox.put(None)
 
     def wake_and_wait(self) -> None:
         """Have the host look for work and return when it has looked. Meanwhile the bell counts as not yet free."""

@@ -24,6 +24,8 @@ from .sql import Statement, as_time
 
 #: oldest messages whose receivers are looked at, for each instance that is wanted
 _WINDOW = 10
+#: messages that the turns of one batch take together
+_MOST_MESSAGES = 10_000
 
 HEAD_COLUMNS = (
     "id",
@@ -170,14 +172,15 @@ def load_heads(pks: Iterable[int]) -> dict[int, InstanceHead]:
 
 _READ_INBOX = Statement(
     f"SELECT id, instance_id, generation, visible_at, {', '.join(INBOX_COLUMNS)}"  # noqa: S608
-    " FROM durable_host_pendingevent WHERE instance_id {in_list} AND visible_at <= %s ORDER BY visible_at, id"
+    " FROM durable_host_pendingevent WHERE instance_id {in_list} AND visible_at <= %s ORDER BY visible_at, id LIMIT %s"
 )
 
 
 def _read_inbox(generations: dict[int, int], now: datetime) -> dict[int, tuple[list[int], list[Event]]]:
     """Return ids and events of the visible messages, in the order in which they happened.
 
-    A message for an execution that is over has its id returned, so that it is removed, but not its event.
+    A message for an execution that is over has its id returned, so that it is removed, but not its event. Of a flood
+    there is one part, as it must fit into memory; the next turns take the rest.
     """
     ids: dict[int, list[int]] = defaultdict(list)
     arrived: dict[int, list[Event]] = defaultdict(list)

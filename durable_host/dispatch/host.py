@@ -234,6 +234,8 @@ class Host:
         Otherwise ten thousand starts would all be halfway through, more than can be kept alive between turns.
         """
         batch = self._settings.turn_batch
+        if not (self._outcomes or self._in_flight):
+            return batch
         return min(batch, max(batch // 10, self._pool.room - len(self._outcomes)))
 
     def _commit(self, batch: Batch) -> None:

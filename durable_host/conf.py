@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from .core.limits import Limits
 from .core.payload import DEFAULT_MAX_BYTES
 from .core.registry import DEFAULT_QUEUE
 from .core.retention import RetentionRule, rules_of
@@ -30,6 +31,10 @@ class HostSettings:
     default_version: str = ""
     #: largest JSON text of an input, result or event, in bytes
     max_payload_bytes: int = DEFAULT_MAX_BYTES
+    #: events that the history of one execution may have; it fails beyond
+    max_history_events: int = Limits().history_events
+    #: activities, sub-orchestrations, timers and messages that one turn may ask for; the orchestrator fails beyond
+    max_turn_tasks: int = Limits().turn_tasks
     #: activities that one worker process runs at a time
     max_activities: int = 100
     #: instances that one worker takes into one checkpoint
@@ -40,6 +45,8 @@ class HostSettings:
     activity_lease: timedelta = timedelta(seconds=30)
     #: how long a worker may hold an instance for a turn
     turn_lease: timedelta = timedelta(seconds=10)
+    #: longest run of one turn; a worker whose turn takes longer ends, and the instance is tried alone
+    turn_timeout: timedelta = timedelta(seconds=8)
     #: how long an instance stays with the worker that runs its activities
     affinity: timedelta = timedelta(seconds=5)
     #: how often a worker looks for work that no bell announced
@@ -52,6 +59,10 @@ class HostSettings:
     retention: tuple[RetentionRule, ...] = ()
     #: how long workers wait after a sweep that removes what is no longer kept
     retention_interval: timedelta = timedelta(minutes=10)
+    #: plain functions that have outrun their time limit and still hold a thread, before a worker ends to be replaced
+    max_abandoned: int = 10
+    #: activities that one worker process runs in processes of their own at a time
+    max_isolated: int = 8
     #: how long a stopping worker waits for running activities
     shutdown_grace: timedelta = timedelta(seconds=10)
     #: hosts that durable HTTP calls may reach: names, or ".example.org" for a domain with its subdomains; None for all
@@ -86,6 +97,11 @@ class HostSettings:
     trace_inputs_and_outputs: bool = False
     #: export what a replay repeats, too, marked as such
     trace_replay_events: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """What one execution may hold."""
+        return Limits(history_events=self.max_history_events, turn_tasks=self.max_turn_tasks)
 
 
 @lru_cache(maxsize=1)

@@ -75,6 +75,12 @@ class OrchestratorCodeError(DurableError):
     """The orchestrator's code did something that cannot be replayed; the message names file and line."""
 
 
+class LimitExceededError(OrchestratorCodeError):
+    """An execution has grown beyond what the settings allow, in one turn or over all of them."""
+
+    is_non_retriable = True
+
+
 class NonDurableAwaitError(OrchestratorCodeError):
     """The orchestrator waited for something that is not a durable task."""
 

@@ -18,6 +18,7 @@ from .events import (
     TaskScheduled,
     TimerCreated,
 )
+from .limits import Limits
 from .mailbox import Mailbox, WaitInfo
 from .names import child_id
 from .payload import PayloadCodec
@@ -48,8 +49,15 @@ class NextExecution:
 class Ledger:
     """The books of one execution. The context writes requests into it, the machine answers."""
 
-    def __init__(self, instance_id: str, codec: PayloadCodec, is_awaited: Callable[[Task[Any] | Parent], bool]) -> None:
+    def __init__(
+        self,
+        instance_id: str,
+        codec: PayloadCodec,
+        is_awaited: Callable[[Task[Any] | Parent], bool],
+        limits: Limits,
+    ) -> None:
         self.instance_id = instance_id
+        self._limits = limits
         self.codec = codec
         #: time of the current turn; never goes back
         self.now = EPOCH
@@ -189,6 +197,7 @@ class Ledger:
         return event_id
 
     def _number(self) -> int:
+        self._limits.check_tasks(len(self.asked) + 1)
         number = self._next_id
         self._next_id += 1
         return number

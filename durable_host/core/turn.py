@@ -24,14 +24,17 @@ from . import events as ev
 from .context import OrchestrationContext
 from .determinism import Confirmation
 from .driver import CodeDriver
-from .errors import SubOrchestrationFailedError, TaskFailedError
+from .errors import LimitExceededError, SubOrchestrationFailedError, TaskFailedError
 from .failure import describe_failure
 from .ledger import Ledger
+from .limits import Limits
 from .mailbox import WaitInfo
 from .payload import PayloadCodec
 from .registry import Registry
 from .status import RuntimeStatus, next_status
 from .tasks import Parent, Task
+
+_DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +59,19 @@ class TurnResult:
 class Execution:
     """One execution of one instance, alive between turns or rebuilt from history by :meth:`replay`."""
 
-    def __init__(self, registry: Registry, codec: PayloadCodec, instance_id: str, generation: int = 0) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        codec: PayloadCodec,
+        instance_id: str,
+        generation: int = 0,
+        limits: Limits = _DEFAULT_LIMITS,
+    ) -> None:
         self._registry = registry
-        self._ledger = Ledger(instance_id, codec, self._is_awaited)
+        self._limits = limits
+        #: events of the history so far
+        self._length = 0
+        self._ledger = Ledger(instance_id, codec, self._is_awaited, limits)
         self._ledger.generation = generation
         self._confirmation = Confirmation(self._ledger)
         self._driver: CodeDriver | None = None
@@ -94,6 +107,7 @@ class Execution:
             for position, event in enumerate(history):
                 self._confirmation.position = position
                 self._apply(event)
+                self._length += 1
         finally:
             self._ledger.running_in = None
             self._ledger.is_replaying = False
@@ -123,6 +137,8 @@ class Execution:
             self._ledger.running_in = None
         scheduled = tuple(self._ledger.asked.values())
         self._ledger.asked.clear()
+        self._length += len(accepted) + len(scheduled) + 2
+        self._end_if_too_long()
         return self._result(now, accepted, scheduled)
 
     def unload(self) -> None:
@@ -259,6 +275,14 @@ class Execution:
             result=result,
             failure_details=describe_failure(error) if error else None,
         )
+
+    def _end_if_too_long(self) -> None:
+        """Fail an execution whose history has outgrown the limit, unless it has just ended by itself."""
+        if self._completion is None:
+            try:
+                self._limits.check_history(self._length)
+            except LimitExceededError as error:
+                self._end(RuntimeStatus.FAILED, error=error)
 
     # --- the outcome of a turn ------------------------------------------------------------------------------------
 

@@ -1,43 +1,41 @@
-"""Runs activities: plain functions in threads, ``async def`` ones on an event loop, all at the same time."""
+"""Runs activities: plain functions in threads, ``async def`` ones on an event loop, isolated ones in processes."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from django.db import connections
 
+from durable_host.conf import HostSettings
 from durable_host.core.errors import did_you_mean
-from durable_host.core.events import TaskCompleted, TaskFailed
-from durable_host.core.failure import FailureDetails, describe_failure
+from durable_host.core.failure import FailureDetails
 from durable_host.core.payload import PayloadCodec
-from durable_host.core.registry import ActivityContext, ActivitySpec, Registry
-from durable_host.store import clock
+from durable_host.core.registry import ActivitySpec, Registry, default_registry
 from durable_host.store.shapes import ActivityOutcome, ClaimedActivity
 from durable_host.telemetry.propagation import activity_context
 
-#: primary key and attempt
-Key = tuple[int, int]
+from .apart import RUN_ACTIVITY
+from .attempt import Attempt, failed, poisonous
+from .children import ChildDiedError, Children, ChildTimeoutError
+from .exactly_once import Committed, run_transactional
 
-
-@dataclass(slots=True)
-class _Run:
-    """One attempt of an activity."""
-
-    activity: ClaimedActivity
-    #: when the function began; None while it waits for its thread
-    started_at: datetime | None = None
+Done = ActivityOutcome | Committed
+#: seconds before another process takes the place of one that died, times those that have
+_PAUSE = 0.1
 
 
 class ActivityPool:
     """The activities that one worker runs at a time.
+
+    A plain function that outruns its limit cannot be stopped. It is abandoned: its outcome is a TimeoutError, and
+    another thread takes its place, of which there are ``max_abandoned`` to spare. The worker is to be replaced when
+    they are used up.
 
     Args:
         size: how many.
@@ -45,31 +43,46 @@ class ActivityPool:
     """
 
     def __init__(
-        self, registry: Registry, codec: PayloadCodec, size: int, on_done: Callable[[ActivityOutcome], None]
+        self,
+        registry: Registry,
+        codec: PayloadCodec,
+        settings: HostSettings,
+        size: int,
+        on_done: Callable[[Done], None],
     ) -> None:
         self._registry = registry
         self._codec = codec
         self._size = size
+        self._most_abandoned = settings.max_abandoned
+        self._most_deaths = settings.max_delivery_attempts
         self._on_done = on_done
-        self._threads = ThreadPoolExecutor(size, thread_name_prefix="activity")
+        self._threads = ThreadPoolExecutor(size + settings.max_abandoned, thread_name_prefix="activity")
+        self._children = Children()
+        self._may_have_child = threading.BoundedSemaphore(settings.max_isolated)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
-        self._running: dict[Key, _Run] = {}
-        #: (deadline, key) of activities with a time limit
-        self._deadlines: list[tuple[float, Key]] = []
+        self._running: set[Attempt] = set()
+        #: (deadline, number, attempt) of activities with a time limit; the number only breaks ties
+        self._deadlines: list[tuple[float, int, Attempt]] = []
+        self._numbers = itertools.count()
         #: plain functions that outran their limit and still hold a thread
-        self._abandoned = 0
+        self.abandoned = 0
+
+    @property
+    def is_worn_out(self) -> bool:
+        """Whether all spare threads are held by functions that nobody can stop."""
+        return self.abandoned >= self._most_abandoned
 
     @property
     def room(self) -> int:
         """How many more activities can start now."""
-        return max(0, self._size - len(self._running) - self._abandoned)
+        return max(0, self._size - len(self._running))
 
     @property
     def running(self) -> list[int]:
         """Primary keys of the activities that run."""
         with self._lock:
-            return [pk for pk, _ in self._running]
+            return [attempt.activity.pk for attempt in self._running]
 
     @property
     def next_deadline(self) -> float | None:
@@ -78,31 +91,34 @@ class ActivityPool:
 
     def start(self, activity: ClaimedActivity) -> None:
         """Run an activity; its outcome goes to ``on_done``."""
-        key = (activity.pk, activity.attempt)
-        run = _Run(activity)
-        with self._lock:
-            self._running[key] = run
         spec = self._registry.activities.get(activity.name)
         if spec is None:
-            self._finish(key, _failed(run, _not_registered(activity, self._registry)))
+            self._on_done(failed(activity, _not_registered(activity, self._registry)))
+            return
+        attempt = Attempt(activity, spec, self._codec)
+        with self._lock:
+            self._running.add(attempt)
+        if _is_known_to_children(spec):
+            if spec.isolated or activity.attempt > 1:  # the worker that had it first has died: this one shall not
+                self._threads.submit(self._run_apart, attempt)
+                return
+        elif activity.attempt > self._most_deaths:
+            self._finish(attempt, poisonous(activity, self._most_deaths))
             return
         if spec.timeout is not None:
-            heapq.heappush(self._deadlines, (time.monotonic() + spec.timeout.total_seconds(), key))
+            deadline = time.monotonic() + spec.timeout.total_seconds()
+            heapq.heappush(self._deadlines, (deadline, next(self._numbers), attempt))
         if spec.is_async:
-            asyncio.run_coroutine_threadsafe(self._run_async(key, run, spec), self._event_loop())
+            asyncio.run_coroutine_threadsafe(self._run_async(attempt), self._event_loop())
         else:
-            self._threads.submit(self._run_plain, key, run, spec)
+            self._threads.submit(self._run_plain, attempt)
 
     def expire(self) -> None:
         """Fail activities that have outrun their time limit. A plain function cannot be stopped: it is abandoned."""
         while self._deadlines and self._deadlines[0][0] <= time.monotonic():
-            _, key = heapq.heappop(self._deadlines)
-            run = self._running.get(key)
-            if run is None:
-                continue
-            spec = self._registry.activities[run.activity.name]
-            failure = describe_failure(_outran(run.activity, spec))
-            self._finish(key, _failed(run, failure), abandons_thread=not spec.is_async)
+            _, _, attempt = heapq.heappop(self._deadlines)
+            if attempt in self._running:
+                self._finish(attempt, attempt.outran(), abandons_thread=not attempt.spec.is_async)
 
     def close(self, grace: float) -> list[int]:
         """Wait up to ``grace`` seconds for what runs; return the primary keys of what still does."""
@@ -110,6 +126,7 @@ class ActivityPool:
         while self._running and time.monotonic() < deadline:
             time.sleep(0.01)  # shutting down: nothing else is waiting for this thread
         left = self.running
+        self._children.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -117,67 +134,35 @@ class ActivityPool:
 
     # --- running ---------------------------------------------------------------------------------------------------
 
-    def _run_plain(self, key: Key, run: _Run, spec: ActivitySpec) -> None:
-        run.started_at = clock.now()
+    def _run_plain(self, attempt: Attempt) -> None:
         try:
-            with activity_context(run.activity.trace_parent):
-                outcome = self._outcome(run, lambda: spec.function(**self._arguments(run.activity, spec)), spec)
+            with activity_context(attempt.activity.trace_parent):
+                done = run_transactional(attempt) if attempt.spec.transactional else _outcome(attempt)
         finally:
             connections.close_all()  # pooled ones go back to their pool; this thread may idle for hours
-        if not self._finish(key, outcome):
+        if not self._finish(attempt, done):
             with self._lock:
-                self._abandoned -= 1
+                self.abandoned -= 1
 
-    async def _run_async(self, key: Key, run: _Run, spec: ActivitySpec) -> None:
-        run.started_at = clock.now()
-        limit = spec.timeout.total_seconds() if spec.timeout else None
+    async def _run_async(self, attempt: Attempt) -> None:
+        limit = attempt.spec.timeout.total_seconds() if attempt.spec.timeout else None
         try:
-            with activity_context(run.activity.trace_parent):
-                async with asyncio.timeout(limit):
-                    value = await spec.function(**self._arguments(run.activity, spec))
-            outcome = self._outcome(run, lambda: value, spec)
-        except TimeoutError as error:
-            outcome = _failed(run, describe_failure(error if limit is None else _outran(run.activity, spec)))
+            with activity_context(attempt.activity.trace_parent):
+                async with asyncio.timeout(limit) as timer:
+                    value = await attempt.call()
+            done = attempt.completed(value)
         except BaseException as error:  # user code: the activity
-            outcome = _failed(run, describe_failure(error))
-        self._finish(key, outcome)
+            done = attempt.outran() if isinstance(error, TimeoutError) and timer.expired() else attempt.failed(error)
+        self._finish(attempt, done)
 
-    def _outcome(self, run: _Run, call: Callable[[], Any], spec: ActivitySpec) -> ActivityOutcome:
-        try:
-            value = call()
-            result = None if value is None else self._codec.dumps(value, f"The result of activity {spec.name!r}")
-        except BaseException as error:  # user code: the activity; SystemExit fails it, not the worker
-            return _failed(run, describe_failure(error))
-        event = TaskCompleted(
-            timestamp=clock.now(),
-            task_scheduled_id=run.activity.task_id,
-            result=result,
-            started_at=run.started_at,
-        )
-        return ActivityOutcome(run.activity, event)
-
-    def _arguments(self, activity: ClaimedActivity, spec: ActivitySpec) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
-        if spec.takes_input and not (activity.input is None and spec.input_is_optional):
-            what = f"The input {spec.input_name!r} of activity {spec.name!r}"
-            arguments[spec.input_name] = self._codec.loads(activity.input, spec.input_type, what)
-        if spec.context_parameter:
-            arguments[spec.context_parameter] = ActivityContext(
-                instance_id=activity.instance_id,
-                task_id=activity.task_id,
-                name=activity.name,
-                attempt=activity.attempt,
-                idempotency_key=f"{activity.instance_id}/{activity.instance_pk}.{activity.call_key}",
-            )
-        return arguments
-
-    def _finish(self, key: Key, outcome: ActivityOutcome, *, abandons_thread: bool = False) -> bool:
+    def _finish(self, attempt: Attempt, done: Done, *, abandons_thread: bool = False) -> bool:
         """Report an outcome unless the activity has one already."""
         with self._lock:
-            if self._running.pop(key, None) is None:
+            if attempt not in self._running:
                 return False
-            self._abandoned += abandons_thread
-        self._on_done(outcome)
+            self._running.discard(attempt)
+            self.abandoned += abandons_thread
+        self._on_done(done)
         return True
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
@@ -185,6 +170,51 @@ class ActivityPool:
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=_serve, args=(self._loop,), name="activity-loop", daemon=True).start()
         return self._loop
+
+    # --- in a process of its own -----------------------------------------------------------------------------------
+
+    def _run_apart(self, attempt: Attempt) -> None:
+        with self._may_have_child:
+            done = self._outlive(attempt)
+        if done is not None:
+            self._finish(attempt, done)
+
+    def _outlive(self, attempt: Attempt) -> Done | None:
+        """Run it in a process of its own, and in another where that dies; only these deaths are held against it.
+
+        Return None where the worker stops meanwhile: the activity is handed back.
+        """
+        last = ""
+        while attempt.deaths < self._most_deaths:
+            try:
+                return self._ask_child(attempt)
+            except ChildDiedError as death:
+                if self._children.is_closed:
+                    return None
+                last = str(death)
+                attempt.deaths += 1
+                time.sleep(_PAUSE * attempt.deaths)  # the memory that it took may be needed again
+        return poisonous(attempt.activity, attempt.deaths, last)
+
+    def _ask_child(self, attempt: Attempt) -> Done:
+        limit = attempt.spec.timeout.total_seconds() if attempt.spec.timeout else None
+        try:
+            done: Done = self._children.call(RUN_ACTIVITY, attempt.activity, attempt.deaths, limit=limit)
+        except ChildTimeoutError as timeout:
+            return attempt.outran(timeout.stack)
+        return done
+
+
+def _outcome(attempt: Attempt) -> ActivityOutcome:
+    try:
+        return attempt.completed(attempt.call())
+    except BaseException as error:  # user code: the activity; SystemExit fails it, not the worker
+        return attempt.failed(error)
+
+
+def _is_known_to_children(spec: ActivitySpec) -> bool:
+    """A child has the functions that the project registers when it is loaded, and none of a registry made by hand."""
+    return default_registry.activities.get(spec.name) is spec
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -201,20 +231,6 @@ async def _cancel_the_rest() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _failed(run: _Run, details: FailureDetails) -> ActivityOutcome:
-    event = TaskFailed(
-        timestamp=clock.now(),
-        task_scheduled_id=run.activity.task_id,
-        failure_details=details,
-        started_at=run.started_at,
-    )
-    return ActivityOutcome(run.activity, event)
-
-
-def _outran(activity: ClaimedActivity, spec: ActivitySpec) -> TimeoutError:
-    return TimeoutError(f"Activity {activity.name!r} ran longer than its limit of {spec.timeout}.")
-
-
 def _not_registered(activity: ClaimedActivity, registry: Registry) -> FailureDetails:
     return FailureDetails(
         error_type="ActivityNotRegisteredError",
@@ -224,16 +240,3 @@ def _not_registered(activity: ClaimedActivity, registry: Registry) -> FailureDet
         ),
         is_non_retriable=True,
     )
-
-
-def poisonous(activity: ClaimedActivity, limit: int) -> ActivityOutcome:
-    """Return the outcome of an activity whose deliveries have all ended with their worker."""
-    details = FailureDetails(
-        error_type="PoisonousActivityError",
-        error_message=(
-            f"Activity {activity.name!r} was delivered {limit} times, and each time its worker died or lost its lease. "
-            f"It is not tried again."
-        ),
-        is_non_retriable=True,
-    )
-    return _failed(_Run(activity), details)

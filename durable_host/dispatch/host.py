@@ -43,13 +43,15 @@ from durable_host.store.shapes import (
 from durable_host.telemetry import meters
 
 from . import doorbell
-from .activities import ActivityPool, poisonous
+from .activities import ActivityPool, Done
 from .bells import HeldBells
 from .codeprint import code_fingerprint
+from .exactly_once import Committed
 from .housekeeping import Housekeeper
 from .presence import Presence, feed_gauges
 from .reporter import Reporter
 from .turns import Batch, TurnRunner
+from .watchdog import Watchdog
 from .witness import Witness
 
 logger = logging.getLogger(__name__)
@@ -86,11 +88,11 @@ class Host:
         self._queue_name = queue_name
         self.runs_turns = queue_name == self._settings.turn_queue
         codec = PayloadCodec(self._settings.max_payload_bytes)
-        self._inbox: queue.SimpleQueue[ActivityOutcome | threading.Event | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Done | threading.Event | None] = queue.SimpleQueue()
         self._witness = Witness(is_visit=is_visit)
         self._turns = TurnRunner(registry, codec, self._settings, self._witness)
         most = max_activities or self._settings.max_activities
-        self._pool = ActivityPool(registry, codec, most, self._inbox.put)
+        self._pool = ActivityPool(registry, codec, self._settings, most, self._inbox.put)
         self._reporter = Reporter(name, self._witness)
         self._chores = Housekeeper(name, registry, self.wake)
         self._presence = Presence(name, queue_name, most, registry, is_visit=is_visit)
@@ -143,9 +145,10 @@ class Host:
         feed_gauges()
         recovered = self._guarded(lambda: stalls.retry_stalled(self._settings.task_hub, self._code))
         logger.info("Host started.", extra={"worker": self.name, "queue": self._queue_name, "stalled": recovered})
-        while not self._is_stopping:
-            if not self._guarded(self._cycle):
-                self._sleep()
+        with Watchdog(self.name, self._code, self._turns, self._pool, self._claimed, self._outcomes):
+            while not (self._is_stopping or self._pool.is_worn_out):
+                if not self._guarded(self._cycle):
+                    self._sleep()
         self._drain_and_leave()
 
     def run_until_idle(self, longest: timedelta = timedelta(minutes=5)) -> None:
@@ -183,16 +186,24 @@ class Host:
             except queue.Empty:
                 return
 
-    def _accept(self, item: ActivityOutcome | threading.Event | None) -> None:
+    def _accept(self, item: Done | threading.Event | None) -> None:
         if isinstance(item, ActivityOutcome):
             self._outcomes.append(item)
-            self._in_flight[item.activity.instance_pk] -= 1
-            if self._in_flight[item.activity.instance_pk] <= 0:
-                del self._in_flight[item.activity.instance_pk]
+            self._landed(item)
+            return
+        if isinstance(item, Committed):
+            self._landed(item.outcome)
+            self._reporter.outcomes([item.outcome], item.receipt)
+            self._after(item.receipt)
             return
         self._look_everywhere()
         if item is not None:
             self._bells.keep(item)
+
+    def _landed(self, outcome: ActivityOutcome) -> None:
+        self._in_flight[outcome.activity.instance_pk] -= 1
+        if self._in_flight[outcome.activity.instance_pk] <= 0:
+            del self._in_flight[outcome.activity.instance_pk]
 
     def _look_everywhere(self) -> None:
         self._may_have_turns = self._may_have_activities = True
@@ -222,7 +233,7 @@ class Host:
         )
         self._reporter.sweeps.see_turns(claimed)
         self._may_have_turns = has_more
-        self._claimed = [claim.head.pk for claim in claimed]
+        self._claimed[:] = [claim.head.pk for claim in claimed]
         if has_more:  # more than this worker takes at once: others may help
             doorbell.ring(Wake(frozenset({self._queue_name})))
         return claimed
@@ -290,7 +301,9 @@ class Host:
         queues = set(receipt.waiting_queues)
         if receipt.has_messages and not self.runs_turns:
             queues.add(self._settings.turn_queue)
-        doorbell.ring(Wake(frozenset(queues), frozenset(receipt.owners)))
+        if self.name in receipt.owners:
+            self._may_have_turns = True
+        doorbell.ring(Wake(frozenset(queues), frozenset(receipt.owners - {self.name})))
 
     def _claim_activities(self) -> bool:
         room = self._pool.room
@@ -307,9 +320,6 @@ class Host:
 
     def _start(self, activity: ClaimedActivity) -> None:
         self._in_flight[activity.instance_pk] += 1
-        if activity.attempt > self._settings.max_delivery_attempts:
-            self._inbox.put(poisonous(activity, activity.attempt - 1))
-            return
         self._reporter.start(activity)
         self._pool.start(activity)
 
@@ -360,7 +370,8 @@ class Host:
 
     def _give_back(self) -> None:
         """Let go of what was claimed and not committed; where the database is still away, the lease ends by itself."""
-        claimed, self._claimed = self._claimed, []
+        claimed = list(self._claimed)
+        self._claimed.clear()
         if claimed:
             with suppress(DatabaseError, InterfaceError):
                 claims.give_back(claimed, self.name)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import chain
 
 from durable_host.store import clock
-from durable_host.store.shapes import ClaimedActivity, ClaimedInstance, InstanceHead, Receipt
+from durable_host.store.shapes import ActivityOutcome, ClaimedActivity, ClaimedInstance, InstanceHead, Receipt
 from durable_host.telemetry import acts, counting, meters
 
 from .turns import Batch
@@ -36,8 +36,11 @@ class Reporter:
                 counting.count_turn(turn.head.name, turn.head.due_at, turn.result.events)
             elif turn.head.pk in receipt.lost:
                 meters.turn_conflicts.add(turn.head.name)
+        self.outcomes(list(chain(batch.forwarded, *(turn.outcomes for turn in batch.turns))), receipt)
+
+    def outcomes(self, outcomes: Collection[ActivityOutcome], receipt: Receipt) -> None:
+        """Report how activities ended, and which outcomes came too late."""
         late = {activity.delivery for activity in receipt.late}
-        outcomes = list(chain(batch.forwarded, *(turn.outcomes for turn in batch.turns)))
         self._witness.ended(outcomes, receipt)
         for outcome in outcomes:
             if outcome.activity.delivery not in late:

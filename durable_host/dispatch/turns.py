@@ -7,24 +7,30 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from durable_host.conf import HostSettings
 from durable_host.core.actions import actions_of
 from durable_host.core.closing import is_terminated_by, terminated_turn
 from durable_host.core.codec import Record, from_record
 from durable_host.core.errors import NonDeterminismError, OrchestratorCodeError, UnknownOrchestratorError
-from durable_host.core.events import HistoryEvent
+from durable_host.core.events import ExecutionStarted, HistoryEvent
 from durable_host.core.payload import PayloadCodec
-from durable_host.core.registry import Registry
+from durable_host.core.registry import Registry, default_registry
 from durable_host.core.tracing import ExecutionTrace
-from durable_host.core.turn import Execution
+from durable_host.core.turn import Execution, TurnResult
 from durable_host.store import clock, rows
 from durable_host.store.shapes import ActivityOutcome, ClaimedInstance, InstanceHead, Receipt, Stall, TurnWrite
 from durable_host.telemetry import meters
 
+from .apart import DECIDE_TURN
+from .children import ChildError, Children
 from .witness import Witness
 
 logger = logging.getLogger(__name__)
+
+#: before a suspect is tried again
+_PAUSE = timedelta(seconds=0.5)
 
 
 @dataclass(slots=True)
@@ -50,6 +56,11 @@ class _Work:
     outcomes: list[ActivityOutcome] = field(default_factory=list)
     attempts: int = 1
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether its last claim ended without a turn."""
+        return self.attempts > 1
+
 
 class TurnRunner:
     """Decides turns and remembers executions between them.
@@ -67,6 +78,9 @@ class TurnRunner:
         self._resident: OrderedDict[int, tuple[Execution, InstanceHead]] = OrderedDict()
         #: executions whose turn is decided and not yet committed; None for one that ends without its code
         self._deciding: dict[int, Execution | None] = {}
+        self._children = Children()
+        #: the turn that runs in this process, and since when on the monotonic clock
+        self.current: tuple[InstanceHead, float] | None = None
 
     @property
     def resident(self) -> list[int]:
@@ -85,6 +99,9 @@ class TurnRunner:
         """
         batch = Batch()
         works = self._gather(claimed, outcomes, batch)
+        for work in works.values():
+            if work.is_suspect:
+                self._forget(work.head.pk)
         histories = self._load(works)
         still_busy = set(busy)
         for work in works.values():
@@ -131,7 +148,8 @@ class TurnRunner:
             if pk not in works and pk in self._resident:
                 works[pk] = _Work(self._resident[pk][1])
             work = works.get(pk)
-            if work is None or work.head.generation != outcome.activity.generation:
+            if work is None or work.head.generation != outcome.activity.generation or outcome.activity.attempt > 1:
+                # what was delivered again is stored first: it may be the turn with its outcome that ends its worker
                 batch.forwarded.append(outcome)
             else:
                 work.events.append(outcome.event)
@@ -159,8 +177,11 @@ class TurnRunner:
             return self._terminated(work, history)
         if work.attempts > self._settings.max_delivery_attempts:
             return Stall(head, _poison_reason(work.attempts - 1), None)
+        if work.is_suspect and self._registry is default_registry:
+            return self._decide_apart(work, list(history))
         try:
             began = time.perf_counter()
+            self.current = (head, time.monotonic())
             execution = self._execution(head, history)
             result = execution.turn(work.events, clock.now())
             meters.turn_duration.record(time.perf_counter() - began, head.name)
@@ -172,15 +193,43 @@ class TurnRunner:
         ) as error:  # a history that this version cannot read, or a fault of the host: one instance's alone
             logger.exception("A turn failed outside the orchestrator's code.", extra={"instance_id": head.instance_id})
             return Stall(head, f"{type(error).__name__}: {error}", self._settings.stall_retry)
+        finally:
+            self.current = None
         self._deciding[head.pk] = execution
+        return self._written(work, result, execution.started, is_busy)
+
+    def _written(self, work: _Work, result: TurnResult, started: ExecutionStarted | None, is_busy: bool) -> TurnWrite:
+        head = work.head
         return TurnWrite(
             head=head,
             result=result,
-            actions=actions_of(result.scheduled, head.instance_id, self._registry, self._trace(head, execution)),
+            actions=actions_of(result.scheduled, head.instance_id, self._registry, self._trace(head, started)),
             inbox_ids=work.inbox_ids,
             outcomes=tuple(work.outcomes),
             keeps_running=is_busy,
         )
+
+    def _decide_apart(self, work: _Work, history: list[Record]) -> TurnWrite | Stall:
+        """Have a suspect's turn decided in a process of its own, so that it ends nothing else."""
+        head, limit = work.head, self._settings.turn_timeout.total_seconds()
+        self._witness.replay(head, history)
+        try:
+            decided = self._children.call(
+                DECIDE_TURN, head.instance_id, head.generation, history, work.events, clock.now(), limit=limit
+            )
+        except ChildError as death:
+            return self._suspected(work, str(death))
+        if isinstance(decided, str):
+            return Stall(head, decided, self._settings.stall_retry)
+        self._deciding[head.pk] = None
+        return self._written(work, decided.result, decided.started, is_busy=False)
+
+    def _suspected(self, work: _Work, death: str) -> Stall:
+        """Try again what has ended its process, until it has done so too often."""
+        if work.attempts >= self._settings.max_delivery_attempts:
+            return Stall(work.head, _poison_reason(work.attempts, death), None)
+        reason = f"Its turn has ended a process: {death}. This was try {work.attempts}; it is tried again, alone."
+        return Stall(work.head, reason, _PAUSE, is_suspect=True)
 
     def _terminated(self, work: _Work, history: Iterable[Record]) -> TurnWrite:
         """End an instance without running its code. Its history was read for the witness alone."""
@@ -198,9 +247,8 @@ class TurnRunner:
             end_children=recurse,
         )
 
-    def _trace(self, head: InstanceHead, execution: Execution) -> ExecutionTrace | None:
+    def _trace(self, head: InstanceHead, started: ExecutionStarted | None) -> ExecutionTrace | None:
         """Return where the spans of an execution belong, where anybody traces."""
-        started = execution.started
         if started is None or not (started.trace_parent or self._witness.is_on):
             return None
         return ExecutionTrace.of(head.instance_id, started, head.generation)
@@ -212,7 +260,7 @@ class TurnRunner:
             if entry[1].revision == head.revision:
                 return entry[0]
             self._unload(head.pk, entry[0])
-        execution = Execution(self._registry, self._codec, head.instance_id, head.generation)
+        execution = Execution(self._registry, self._codec, head.instance_id, head.generation, self._settings.limits)
         records = list(history)
         execution.replay(from_record(record) for record in records)
         self._witness.replay(head, records)
@@ -235,8 +283,9 @@ class TurnRunner:
             logger.warning("An orchestrator could not be unloaded.", extra={"instance": pk, "reason": str(error)})
 
 
-def _poison_reason(attempts: int) -> str:
+def _poison_reason(attempts: int, last: str = "") -> str:
+    how = f" The last one: {last}." if last else ""
     return (
-        f"Parked: {attempts} turns in a row ended with the death of their worker. Mend the orchestrator and start a "
-        f"worker with the new code, release the instance to try it as it is, or terminate it."
+        f"Parked: {attempts} turns in a row ended with the death of their process.{how} Mend the orchestrator and "
+        f"start a worker with the new code, release the instance to try it as it is, or terminate it."
     )

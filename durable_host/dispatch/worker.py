@@ -82,12 +82,13 @@ class DurableWorker(SimpleWorker):
     _is_broken = False
 
     def _run_host(self) -> None:
-        """Run the host; if it breaks, end the process: a supervisor starts a new one, a silent worker helps nobody."""
+        """Run the host; when it ends, end the process: a supervisor starts a new one, a silent worker helps nobody."""
         try:
             self._host.run()
         except BaseException:
             logger.critical("The host broke; this worker ends.", exc_info=True)
             self._is_broken = True
+        if not self._is_asked_to_stop:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _answer_until_stopped(self, *args: Any, **kwargs: Any) -> bool:

@@ -116,8 +116,8 @@ class Stall:
     reason: str
     #: when it is tried again by itself; None to park it, until a person or new code comes
     retry_after: timedelta | None
-    #: whether the turn still counts as one that did not end
-    keeps_count: bool = False
+    #: whether its turn has ended a process: then it counts, and the next one runs alone
+    is_suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import transaction
+from django.db.models.functions import Greatest
 
 from durable_host.core.errors import InstanceNotFoundError, InvalidOperationError
 from durable_host.core.status import FINISHED
@@ -28,14 +30,13 @@ def set_aside(stall: Stall, code: str) -> bool:
         code: fingerprint of the worker's code: what is parked waits for another one, or for a person.
     """
     is_parked = stall.retry_after is None
-    changes = {
+    changes: dict[str, Any] = {
         "stall_reason": stall.reason,
         "parked_under": code if is_parked else "",
         "owner": "",
         "available_at": _FOREVER if stall.retry_after is None else clock.now() + stall.retry_after,
     }
-    if not stall.keeps_count:
-        changes["turn_attempts"] = 0
+    changes["turn_attempts"] = Greatest("turn_attempts", _SUSPECT) if stall.is_suspect else 0
     return bool(Instance.objects.filter(pk=stall.head.pk, revision=stall.head.revision).update(**changes))
 
 

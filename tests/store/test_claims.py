@@ -255,7 +255,7 @@ def test_it_fails_an_activity_that_kills_its_worker_so_that_code_can_catch_it(be
     Instance.objects.update(owner="", available_at=EPOCH)
     bench.run()
     assert "PoisonousActivityError" in bench.output(id_)
-    assert "was delivered 5 times" in bench.output(id_)
+    assert "was run 5 times by processes that died over it" in bench.output(id_)
     assert bench.calls["step"] == 0
 
 

@@ -1,0 +1,134 @@
+"""Activities that run too long, or die: alone, in time, and with one outcome."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from durable_host import RuntimeStatus
+from durable_host.client import DurableClient
+from durable_host.models import ActivityTask, AuditRecord, Instance
+from durable_host.store import queries
+from tests.e2e.conftest import E2E, worker_env
+from tests.faults import mishaps  # registers them for the client of this process
+from tests.services import PATIENCE, group_members, wait_until
+
+pytestmark = E2E
+Start = Callable[..., "Popen[bytes]"]
+
+
+@pytest.fixture
+def start(worker_process: Start, live_env: dict[str, str]) -> Start:
+    """Start a worker that knows the mishaps, with arguments and, by name, settings of the host."""
+
+    def started(*args: str, **settings: object) -> Popen[bytes]:
+        return worker_process(*args, **worker_env(live_env, **settings) | {"DURABLE_MODULES": mishaps.__name__})
+
+    return started
+
+
+def ask(client: DurableClient, activity: str, input_: object = None) -> str:
+    return client.start_new("ask", {"activity": activity, "input": input_})
+
+
+def output(client: DurableClient, instance_id: str) -> object:
+    status = client.wait_for_completion(instance_id, PATIENCE)
+    assert status.runtime_status is RuntimeStatus.COMPLETED, status
+    return status.output
+
+
+def workers_of(pool: Popen[bytes]) -> set[int]:
+    """The processes of a supervisor but for itself, and for those that Python's multiprocessing adds to each worker."""
+    rows = [row.split(None, 1) for row in group_members(pool.pid)]
+    return {int(pid) for pid, command in rows if int(pid) != pool.pid and "multiprocessing" not in command}
+
+
+#: what an isolated activity does → how the orchestrator sees it
+ENDINGS = {
+    "exit_hard": "PoisonousActivityError: Activity 'isolated' was run 2 times by processes that died over it. "
+    "The last one: exit code 9. It is not tried again.",
+    "segfault": "killed by SIGSEGV at ",
+    "be_killed": "killed by SIGKILL",
+    "loop": "TimeoutError: Activity 'isolated' ran longer than its limit of 0:00:00.500000.",
+    "loop_in_c": "TimeoutError: Activity 'isolated' ran longer than its limit of 0:00:00.500000.",
+    "recurse": "RecursionError: maximum recursion depth exceeded",
+    "run_out_of_memory": "MemoryError: ",
+}
+
+
+def test_an_isolated_activity_dies_alone(client: DurableClient, start: Start) -> None:
+    worker = start(MAX_DELIVERY_ATTEMPTS=2, ACTIVITY_LEASE=30.0)
+    innocent = ask(client, "here", 2.0)
+    deaths = {mishap: ask(client, "isolated", mishap) for mishap in ENDINGS}
+    reborn = ask(client, "isolated_async")
+    apart = ask(client, "isolated")
+    assert output(client, apart) not in (worker.pid, None)
+    assert output(client, reborn) == 2
+    for mishap, instance_id in deaths.items():
+        assert ENDINGS[mishap] in str(output(client, instance_id)), mishap
+    assert output(client, innocent) == worker.pid
+    assert worker.poll() is None
+    assert "mishaps.py:" in str(output(client, deaths["segfault"]))
+
+
+def test_a_child_ends_with_its_worker(client: DurableClient, start: Start) -> None:
+    worker = start()
+    ask(client, "isolated", "exit_hard")
+    wait_until(lambda: len(group_members(worker.pid)) > 1, "the fork server to start")
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    wait_until(lambda: not group_members(worker.pid), "the children to end")
+
+
+def test_functions_that_outrun_their_limit_are_replaced_and_then_the_worker_is(
+    client: DurableClient, start: Start
+) -> None:
+    pool = start("--processes", "2", "--max-activities", "1", MAX_ABANDONED=2, ACTIVITY_LEASE=30.0)
+    wait_until(lambda: len(workers_of(pool)) == 2, "the workers to start")
+    before = workers_of(pool)
+    late = [ask(client, "sleeper", 3600.0) for _ in range(5)]
+    for instance_id in late:  # more than there are threads that work at a time: those that are stuck were replaced
+        assert str(output(client, instance_id)).startswith("TimeoutError")
+    wait_until(lambda: before - workers_of(pool) and len(workers_of(pool)) == 2, "a worker to be replaced")
+    assert output(client, ask(client, "here", 0.0)) in workers_of(pool)
+    assert pool.poll() is None
+
+
+def test_an_activity_knows_a_key_that_is_the_same_on_each_attempt(
+    client: DurableClient, start: Start, tmp_path: Path
+) -> None:
+    start()
+    key = output(client, ask(client, "charge", str(tmp_path / "effects")))
+    assert (tmp_path / "effects").read_text().splitlines() == [key] * 3
+
+
+KILLS = 6
+
+
+@pytest.mark.slow
+def test_a_transactional_activity_has_its_effect_exactly_once_whenever_its_worker_is_killed(
+    client: DurableClient, start: Start
+) -> None:
+    pool = start("--processes", "2", ACTIVITY_LEASE=1.0, MAX_DELIVERY_ATTEMPTS=1000)
+    ids = [client.start_new("bookkeeping", f"book-{number}", instance_id=f"book-{number}") for number in range(6)]
+
+    def booked() -> int:
+        return AuditRecord.objects.filter(hub="ledger").count()
+
+    for kill in range(KILLS):
+        wait_until(lambda at_least=8 * kill + 4: booked() >= at_least, "some entries")  # type: ignore[misc]
+        wait_until(lambda: workers_of(pool), "a worker")
+        os.kill(min(workers_of(pool)), signal.SIGKILL)
+    for instance_id in ids:
+        assert output(client, instance_id) == 10
+    entries = Counter(AuditRecord.objects.filter(hub="ledger").values_list("target", flat=True))
+    assert entries == Counter({f"{id_}-{number}": 1 for id_ in ids for number in range(10)})
+    assert not ActivityTask.objects.exists()
+    assert not any(queries.count_open_work("default").values())
+    assert not Instance.objects.exclude(status=RuntimeStatus.COMPLETED).exists()

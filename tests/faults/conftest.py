@@ -9,8 +9,8 @@ from subprocess import Popen
 import pytest
 
 from durable_host.client import DurableClient
-from tests.e2e.conftest import worker_env
-from tests.faults import patterns
+from tests.e2e.conftest import BRIEF_LEASES, StartWorker, worker_env
+from tests.faults import mishaps, patterns
 from tests.faults.environment import EFFECTS, FUSE
 from tests.faults.points import Fuse
 
@@ -48,3 +48,14 @@ def fault_env(live_env: dict[str, str], fuse: Fuse, effects: Path) -> dict[str, 
 def start_pool(worker_process: Callable[..., Popen[bytes]], fault_env: dict[str, str]) -> StartPool:
     """Start three workers under the supervisor that replaces the dead by forks of itself, which is quick."""
     return lambda: worker_process("--processes", "3", "--max-activities", "3", **fault_env)
+
+
+@pytest.fixture
+def start_clumsy(worker_process: Callable[..., Popen[bytes]], live_env: dict[str, str]) -> StartWorker:
+    """Start a worker that knows the mishaps, with arguments and, by name, settings of the host."""
+
+    def start(*args: str, **settings: object) -> Popen[bytes]:
+        env = worker_env(live_env, **{**BRIEF_LEASES, **settings})
+        return worker_process(*args, **env | {"DURABLE_MODULES": mishaps.__name__})
+
+    return start

@@ -13,10 +13,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from durable_host import ActivityContext, OrchestrationContext, RetryPolicy, TaskFailedError, activity, orchestrator
+from durable_host import (
+    ActivityContext,
+    OrchestrationContext,
+    RetryPolicy,
+    RuntimeStatus,
+    TaskFailedError,
+    activity,
+    orchestrator,
+)
+from durable_host.client import DurableClient
 from durable_host.models import AuditRecord
-
-SHORT = timedelta(milliseconds=500)
+from tests.services import PATIENCE
 
 
 def exit_hard() -> None:
@@ -58,7 +66,7 @@ MISHAPS: dict[str, Callable[[], None]] = {
 # --- activities -------------------------------------------------------------------------------------------------------
 
 
-@activity(isolated=True, timeout=SHORT)
+@activity(isolated=True, timeout=timedelta(seconds=2))
 def isolated(mishap: str | None) -> int:
     if mishap:
         MISHAPS[mishap]()
@@ -73,7 +81,7 @@ async def isolated_async(context: ActivityContext) -> int:
     return context.attempt
 
 
-@activity(timeout=SHORT)
+@activity(timeout=timedelta(milliseconds=500))
 def sleeper(seconds: float) -> int:
     time.sleep(seconds)
     return os.getpid()
@@ -114,7 +122,7 @@ def book(entry: str) -> str:
 
 
 @orchestrator
-async def ask(ctx: OrchestrationContext, request: dict[str, Any]) -> Any:
+async def asking(ctx: OrchestrationContext, request: dict[str, Any]) -> Any:
     """Call the activity that the request names; tell how it failed, if it does."""
     try:
         return await ctx.call_activity(request["activity"], request.get("input"))
@@ -154,3 +162,18 @@ async def mended(ctx: OrchestrationContext, sign: str) -> str:
 async def bookkeeping(ctx: OrchestrationContext, name: str) -> int:
     booked = [await ctx.call_activity(book, f"{name}-{number}") for number in range(10)]
     return len(booked)
+
+
+# --- in the test ------------------------------------------------------------------------------------------------------
+
+
+def ask(client: DurableClient, activity: str, input_: object = None) -> str:
+    """Start an instance that calls one activity."""
+    return client.start_new("asking", {"activity": activity, "input": input_})
+
+
+def output(client: DurableClient, instance_id: str) -> object:
+    """Wait for an instance to complete, and return its output."""
+    status = client.wait_for_completion(instance_id, PATIENCE)
+    assert status.runtime_status is RuntimeStatus.COMPLETED, status
+    return status.output

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 
@@ -12,22 +10,19 @@ from durable_host import RuntimeStatus
 from durable_host.client import DurableClient
 from durable_host.conf import host_settings
 from durable_host.core.explain import explain
-from durable_host.models import Instance
+from durable_host.models import ActivityTask, Instance
 from durable_host.store import clock
 from durable_host.store.standing import standing
-from tests.e2e.conftest import E2E
-from tests.faults.test_activities_in_time import ask, output, start
+from tests.e2e.conftest import E2E, StartWorker
+from tests.faults.mishaps import ask, output
 from tests.services import PATIENCE, wait_until
 
 pytestmark = E2E
-__all__ = ["start"]
-Start = Callable[..., "Popen[bytes]"]
 
 #: what an orchestrator does → what is said of its process's end
 ENDINGS = {
     "exit_hard": "exit code 9",
     "segfault": "killed by SIGSEGV at ",
-    "loop": "ran out of time at ",
     "loop_in_c": "ran out of time at ",
 }
 
@@ -38,21 +33,23 @@ def sentence(instance_id: str) -> str:
     return explain(found, clock.now())
 
 
-def test_orchestrators_that_end_their_process_are_parked_alone(client: DurableClient, start: Start) -> None:
+def test_orchestrators_that_end_their_process_are_parked_alone(
+    client: DurableClient, start_clumsy: StartWorker
+) -> None:
     bystanders = [client.start_new("innocent", 0.5) for _ in range(5)]
-    first = {mishap: client.start_new("guilty", mishap) for mishap in ("exit_hard", "segfault", "loop")}
+    first = {mishap: client.start_new("guilty", mishap) for mishap in ("exit_hard", "segfault")}
     later = {mishap: client.start_new("guilty_later", mishap) for mishap in ("exit_hard", "loop_in_c")}
-    pool = start("--processes", "2", MAX_DELIVERY_ATTEMPTS=2, TURN_TIMEOUT=1.0, TURN_LEASE=3.0)
+    pool = start_clumsy("--processes", "2", MAX_DELIVERY_ATTEMPTS=3, TURN_TIMEOUT=2.0)
     assert [output(client, instance_id) for instance_id in bystanders] == ["fine"] * 5
     guilty = [*first.values(), *later.values()]
     parked = Instance.objects.filter(instance_id__in=guilty).exclude(parked_under="")
     wait_until(lambda: parked.count() == len(guilty), "all of the guilty to be parked")
     for mishap, instance_id in [*first.items(), *later.items()]:
         said = sentence(instance_id)
-        assert said.startswith("Parked: 2 turns in a row ended with the death of their process. The last one: "), said
+        assert said.startswith("Parked: 3 turns in a row ended with the death of their process. The last one: "), said
         assert ENDINGS[mishap] in said
         assert said.endswith("release the instance to try it as it is, or terminate it."), said
-    assert "mishaps.py:" in sentence(first["loop"])
+    assert "mishaps.py:" in sentence(first["segfault"])
     for instance_id in guilty:
         client.terminate(instance_id)
     for instance_id in guilty:
@@ -61,8 +58,26 @@ def test_orchestrators_that_end_their_process_are_parked_alone(client: DurableCl
     assert pool.poll() is None
 
 
-def test_what_python_survives_is_a_failure_of_the_instance_alone(client: DurableClient, start: Start) -> None:
-    worker = start()
+def test_a_worker_whose_turn_never_comes_back_hands_over_everything_and_ends(
+    client: DurableClient, start_clumsy: StartWorker
+) -> None:
+    worker = start_clumsy(TURN_TIMEOUT=2.0, TURN_LEASE=60.0, ACTIVITY_LEASE=60.0, AFFINITY=60.0)
+    waiting = ask(client, "here", 3600.0)
+    wait_until(lambda: ActivityTask.objects.exclude(owner="").exists(), "the activity to begin")
+    endless = client.start_new("guilty", "loop")
+    assert worker.wait(PATIENCE) == 1
+    row = Instance.objects.get(instance_id=endless)
+    assert "Its turn ran longer than 2 s at " in row.stall_reason
+    assert "mishaps.py:" in row.stall_reason
+    assert row.turn_attempts == 1
+    assert not Instance.objects.exclude(owner="").exists()
+    assert ActivityTask.objects.values_list("instance__instance_id", "owner", "attempt").get() == (waiting, "", 0)
+
+
+def test_what_python_survives_is_a_failure_of_the_instance_alone(
+    client: DurableClient, start_clumsy: StartWorker
+) -> None:
+    worker = start_clumsy()
     deep = client.start_new("guilty", "recurse")
     large = client.start_new("guilty", "run_out_of_memory")
     called = [ask(client, "mishap", mishap) for mishap in ("recurse", "run_out_of_memory")]
@@ -73,8 +88,8 @@ def test_what_python_survives_is_a_failure_of_the_instance_alone(client: Durable
     assert worker.poll() is None
 
 
-def test_an_activity_that_ends_its_worker_ends_no_other(client: DurableClient, start: Start) -> None:
-    start("--processes", "2", MAX_DELIVERY_ATTEMPTS=3)
+def test_an_activity_that_ends_its_worker_ends_no_other(client: DurableClient, start_clumsy: StartWorker) -> None:
+    start_clumsy("--processes", "2", MAX_DELIVERY_ATTEMPTS=3)
     bystanders = [client.start_new("innocent", 0.5) for _ in range(3)]
     deadly = ask(client, "mishap", "segfault")
     said = str(output(client, deadly))
@@ -84,11 +99,11 @@ def test_an_activity_that_ends_its_worker_ends_no_other(client: DurableClient, s
 
 
 def test_a_parked_instance_goes_on_when_a_person_releases_it(
-    client: DurableClient, start: Start, tmp_path: Path
+    client: DurableClient, start_clumsy: StartWorker, tmp_path: Path
 ) -> None:
     sign = tmp_path / "sign"
     instance_id = client.start_new("mended", str(sign))
-    start("--processes", "2", MAX_DELIVERY_ATTEMPTS=2)
+    start_clumsy("--processes", "2", MAX_DELIVERY_ATTEMPTS=2)
     wait_until(lambda: Instance.objects.exclude(parked_under="").exists(), "it to be parked")
     with pytest.raises(TimeoutError):
         client.wait_for_completion(instance_id, 0.5)

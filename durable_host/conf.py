@@ -53,7 +53,7 @@ class HostSettings:
     sweep_interval: timedelta = timedelta(seconds=5)
     #: how long a stalled instance waits before it is tried again
     stall_retry: timedelta = timedelta(seconds=30)
-    #: deaths of a worker that a turn or an activity may cause before it is parked
+    #: processes that a turn or an activity may end before it is given up
     max_delivery_attempts: int = 5
     #: how long finished instances are kept: the first rule that fits decides; what no rule fits is kept for ever
     retention: tuple[RetentionRule, ...] = ()

@@ -167,12 +167,6 @@ async def endless_async(trace: Trace) -> None:
 
 
 @activity
-def deadly(trace: Trace) -> None:
-    leave_trace(trace, "begin")
-    os._exit(9)
-
-
-@activity
 def leave_by_exit(trace: Trace) -> None:
     leave_trace(trace, "begin")
     raise SystemExit(3)
@@ -185,13 +179,6 @@ async def call(ctx: OrchestrationContext, request: dict[str, Any]) -> Any:
         return await ctx.call_activity(request["activity"], request.get("trace"))
     except TaskFailedError as error:
         return f"{error.error_type}: {error.error_message}"
-
-
-@orchestrator
-async def kills_its_worker(ctx: OrchestrationContext, path: str) -> str:
-    if not Path(path).exists():
-        os._exit(9)
-    return "mended"
 
 
 @orchestrator

@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 
-from durable_host import RuntimeStatus
 from durable_host.client import DurableClient
 from durable_host.models import ActivityTask, Instance
 from durable_host.store import queries
-from tests.e2e.conftest import BRIEF_LEASES, E2E, StartWorker, worker_env
+from tests.e2e.conftest import E2E, StartWorker, worker_env
 from tests.services import PATIENCE, group_members, running, wait_until
 
 pytestmark = E2E
@@ -141,55 +137,6 @@ def test_it_stops_by_itself_when_idle_if_told_so(
     ids = [client.start_new("chain", 5) for _ in range(3)]
     assert start_worker("--burst").wait(PATIENCE) == 0
     assert [client.get_status(id_).output for id_ in ids] == [5, 5, 5]  # type: ignore[union-attr]
-
-
-def _has_ended(worker: Popen[bytes], done: Callable[[], bool]) -> bool:
-    return done() or worker.poll() is not None
-
-
-def outlast(start_worker: StartWorker, done: Callable[[], bool], deaths: int) -> int:
-    """Start a worker again as often as it dies; return how often."""
-    worker = start_worker(MAX_DELIVERY_ATTEMPTS=2, **BRIEF_LEASES)
-    for death in range(deaths):
-        wait_until(partial(_has_ended, worker, done), "an end")
-        if worker.poll() is None:
-            return death
-        worker = start_worker(MAX_DELIVERY_ATTEMPTS=2, **BRIEF_LEASES)
-    return deaths
-
-
-def test_it_gives_up_an_activity_that_kills_its_worker(
-    client: DurableClient, start_worker: StartWorker, traces: Path
-) -> None:
-    id_ = call(client, "deadly", traces / "one")
-
-    def is_done() -> bool:
-        status = client.get_status(id_)
-        return status is not None and status.is_finished
-
-    assert outlast(start_worker, is_done, 5) == 1
-    assert "PoisonousActivityError" in client.wait_for_completion(id_, PATIENCE).output
-    assert len(lines(traces / "one")) == 3  # in a worker; then, twice, in a process of its own
-
-
-def test_it_parks_an_orchestrator_that_kills_its_worker_and_goes_on_with_the_others(
-    client: DurableClient, start_worker: StartWorker, traces: Path
-) -> None:
-    deadly = client.start_new("kills_its_worker", str(traces / "mended"))
-    others = [client.start_new("chain", 2) for _ in range(5)]
-
-    def is_parked() -> bool:
-        return bool(Instance.objects.exclude(stall_reason="").count())
-
-    assert outlast(start_worker, is_parked, 5) == 2
-    assert [client.wait_for_completion(id_, PATIENCE).output for id_ in others] == [2] * 5
-    status = client.get_status(deadly)
-    assert status is not None
-    assert (status.runtime_status, status.is_finished) == (RuntimeStatus.PENDING, False)
-    (traces / "mended").touch()
-    start_worker()  # no new code: what is parked stays so until a person says otherwise
-    client.release(deadly)
-    assert client.wait_for_completion(deadly, PATIENCE).output == "mended"
 
 
 def test_it_survives_an_activity_that_exits(client: DurableClient, start_worker: StartWorker, traces: Path) -> None:

@@ -185,7 +185,7 @@ def test_it_parks_a_turn_that_has_killed_its_workers(bench: Workbench, moving_cl
     assert bench.output("fine") == 1
     status = bench.status("deadly")
     assert status.runtime_status is RuntimeStatus.PENDING
-    assert "Parked: 5 turns in a row ended with the death of their worker" in status.stall_reason
+    assert "Parked: 5 turns in a row ended with the death of their process" in status.stall_reason
     moving_clock.advance(days=1)
     bench.run()
     assert bench.status("deadly").stall_reason

@@ -31,15 +31,7 @@ from durable_host.core.payload import PayloadCodec
 from durable_host.core.registry import Registry, default_registry
 from durable_host.store import claims, clock, sql, stalls
 from durable_host.store.checkpoint import checkpoint
-from durable_host.store.shapes import (
-    ActivityOutcome,
-    ClaimedActivity,
-    ClaimedInstance,
-    Holder,
-    Receipt,
-    Stall,
-    Wake,
-)
+from durable_host.store.shapes import ActivityOutcome, ClaimedActivity, ClaimedInstance, Holder, Receipt, Stall, Wake
 from durable_host.telemetry import meters
 
 from . import doorbell

@@ -10,9 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.services import PROJECT, ServiceMissingError
+from tests.services import PATIENCE, PROJECT, ServiceMissingError
+
+#: milliseconds, as Playwright wants them, for whatever a page is expected to show or to do
+PAGE_PATIENCE = PATIENCE * 1000
+expect.set_options(timeout=PAGE_PATIENCE)
 
 _AXE = PROJECT / "tests/vendor/axe/4.14.1/axe.min.js"
 _NAMES = ("chromium", "chromium-browser", "google-chrome")

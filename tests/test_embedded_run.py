@@ -15,14 +15,12 @@ import httpx
 import pytest
 
 from durable_host import localdata
-from tests.services import PROJECT, free_port, running, wait_until
+from tests.services import PATIENCE, PROJECT, free_port, running, wait_until
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for left processes in /proc"),
 ]
-START_SECONDS = 60
-STOP_SECONDS = 20
 
 Env = dict[str, str]
 Start = Callable[..., "Host"]
@@ -98,7 +96,7 @@ def start(live_env: Env, tmp_path: Path) -> Iterator[Start]:
 def stop(host: Host, signum: int = signal.SIGINT) -> int:
     """End the host and wait until nothing of it is left."""
     host.process.send_signal(signum)
-    code = host.process.wait(STOP_SECONDS)
+    code = host.process.wait(PATIENCE)
     wait_until(lambda: not host.processes(), f"the host's processes to end: {host.processes()}")
     return code
 
@@ -113,7 +111,7 @@ def test_it_logs_its_owner_in_and_leaves_no_process_behind(start: Start, signum:
     assert page.url.path == "/"
     assert "operator" in page.text
     assert style.status_code == 200
-    assert len(host.processes()) >= 4
+    wait_until(lambda: len(host.processes()) >= 4, "all its processes")
     assert "worker stopped" not in host.output()
 
     assert stop(host, signum) == 0, host.output()
@@ -155,7 +153,7 @@ def test_a_data_directory_has_one_host(start: Start) -> None:
     first = start()
     first.address()
     second = start(first.var)
-    assert second.process.wait(START_SECONDS) == 1
+    assert second.process.wait(PATIENCE) == 1
     assert "Another host already runs" in second.output()
     assert str(first.process.pid) in second.output()
     assert httpx.get(first.address()).status_code == 302
@@ -167,7 +165,7 @@ def test_a_taken_port_is_named(start: Start) -> None:
         other.listen()
         port = other.getsockname()[1]
         host = start(PORT=str(port))
-        assert host.process.wait(START_SECONDS) == 1
+        assert host.process.wait(PATIENCE) == 1
     assert f"127.0.0.1:{port}" in host.output()
     assert f"PORT={port + 1}" in host.output()
     assert "Traceback" not in host.output()
@@ -176,7 +174,7 @@ def test_a_taken_port_is_named(start: Start) -> None:
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
 def test_a_bad_port_is_refused(start: Start, port: str) -> None:
     host = start(PORT=port)
-    assert host.process.wait(START_SECONDS) == 1
+    assert host.process.wait(PATIENCE) == 1
     assert f"PORT must be a number from 1 to 65535, not '{port}'" in host.output()
     assert "Traceback" not in host.output()
 
@@ -196,7 +194,7 @@ def test_it_stops_when_its_redis_dies(start: Start) -> None:
     host.address()
     (server,) = host.redis_processes()
     os.kill(server, signal.SIGKILL)
-    assert host.process.wait(STOP_SECONDS) == 1
+    assert host.process.wait(PATIENCE) == 1
     assert "The embedded Redis has stopped" in host.output()
     wait_until(lambda: not host.processes(), "the host's processes to end")
 

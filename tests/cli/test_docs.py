@@ -13,7 +13,7 @@ import pytest
 from durable_host.management.cli.exits import Exit
 from durable_host.management.cli.parser import SUBCOMMANDS
 from tests.cli.conftest import clean_env
-from tests.services import PROJECT
+from tests.services import PATIENCE, PROJECT
 
 PAGE = (PROJECT / "docs" / "cli.md").read_text()
 EXAMPLES = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
@@ -54,7 +54,7 @@ def joined(examples: list[str]) -> list[str]:
 
 def shell(script: str, environment: dict[str, str], place: Path, *, expected: int) -> int:
     """Run one example as it stands; what the next turn must do first is tried again for a moment."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE
     while True:
         done = subprocess.run(["bash", "-c", script], env=environment, cwd=place, capture_output=True, check=False)
         too_early = done.returncode == Exit.CONFLICT != expected

@@ -159,7 +159,7 @@ def on_terminal(live_env: dict[str, str], *args: str, columns: int = 80, **env: 
     process = Popen([*COMMAND, *args], env={**clean_env(live_env), **env}, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     written = b""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
             written += os.read(ours, 65_536)

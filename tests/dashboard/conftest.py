@@ -182,7 +182,7 @@ def visit(
             reduced_motion="reduce",
         )
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(browsers.PAGE_PATIENCE)
         if role is not None:
             context.add_cookies([_session_cookie(person(role), live_server.url)])
         page = context.new_page()

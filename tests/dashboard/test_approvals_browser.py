@@ -24,6 +24,7 @@ from durable_host.store.approvals import VerdictKind, get_wait
 from durable_host.store.audit import Asked
 from tests.browser import assert_accessible, assert_no_sideways_scroll
 from tests.dashboard.conftest import Start, Visit
+from tests.services import PATIENCE
 
 pytestmark = [pytest.mark.store, pytest.mark.django_db(transaction=True)]
 Work = Callable[[], None]
@@ -52,7 +53,7 @@ def test_pattern_5_is_approved_and_rejected_by_button_and_runs_out_of_time(
     page.locator("tr", has=page.get_by_role("link", name="yes", exact=True)).get_by_role("link", name="Answer").click()
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_role("status").first).to_contain_text("Approve: Expense of 420.00 by ann.")
-    assert client.wait_for_completion("yes", 20).output == {"decision": "approved", "stage": "approver"}
+    assert client.wait_for_completion("yes", PATIENCE).output == {"decision": "approved", "stage": "approver"}
 
     # reject: it must be said why, and what was typed stays
     page.goto("/approvals/no/ApprovalEvent/")
@@ -61,10 +62,10 @@ def test_pattern_5_is_approved_and_rejected_by_button_and_runs_out_of_time(
     page.get_by_label("Comment").fill("Take the bus")
     page.get_by_role("button", name="Reject").click()
     expect(page.get_by_role("status").first).to_contain_text("Reject: Expense")
-    assert client.wait_for_completion("no", 20).output == {"decision": "rejected", "stage": "approver"}
+    assert client.wait_for_completion("no", PATIENCE).output == {"decision": "rejected", "stage": "approver"}
 
     # time out: whoever comes too late is told so
-    assert client.wait_for_completion("late", 20).output == {"decision": "expired", "stage": "manager"}
+    assert client.wait_for_completion("late", PATIENCE).output == {"decision": "expired", "stage": "manager"}
     page.goto("/approvals/late/ApprovalEvent/")
     expect(page.get_by_text("nobody has answered here")).to_be_visible()
     page.goto("/approvals/?tab=done")

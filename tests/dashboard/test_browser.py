@@ -53,7 +53,7 @@ def test_a_page_moves_by_itself_and_keeps_what_somebody_does_there(visit: Visit,
     DurableClient().raise_event("wait-1", "GoOn", "at last")
     work()
 
-    expect(page.locator(".page-head .badge")).to_have_text("Completed", timeout=5_000)
+    expect(page.locator(".page-head .badge")).to_have_text("Completed")
     expect(page.get_by_text('"at last"')).to_be_visible()
     expect(copy).to_be_focused()
     assert heading is not None
@@ -67,10 +67,10 @@ def test_rows_do_not_move_under_the_pointer(visit: Visit, start: Start) -> None:
     row = page.locator("tbody tr").first
     row.hover()
     start("page_echo", "hello", "second-1")
-    expect(page.locator("[data-live-indicator]")).to_have_attribute("data-state", "held", timeout=5_000)
+    expect(page.locator("[data-live-indicator]")).to_have_attribute("data-state", "held")
     expect(page.locator("tbody tr")).to_have_count(1)
     page.mouse.move(5, 5)
-    expect(page.locator("tbody tr")).to_have_count(2, timeout=5_000)
+    expect(page.locator("tbody tr")).to_have_count(2)
 
 
 def test_it_says_when_the_server_is_gone_and_when_somebody_logged_out(visit: Visit, start: Start) -> None:
@@ -78,11 +78,11 @@ def test_it_says_when_the_server_is_gone_and_when_somebody_logged_out(visit: Vis
     page = visit("/demo/wait-1/")
     indicator = page.locator("[data-live-indicator]")
     page.context.set_offline(True)
-    expect(indicator).to_have_attribute("data-state", "lost", timeout=5_000)
+    expect(indicator).to_have_attribute("data-state", "lost")
     page.context.set_offline(False)
-    expect(indicator).to_have_attribute("data-state", "live", timeout=8_000)
+    expect(indicator).to_have_attribute("data-state", "live")
     page.context.clear_cookies()
-    expect(indicator).to_have_text("Logged out", timeout=5_000)
+    expect(indicator).to_have_text("Logged out")
     expect(page.locator("h1")).to_have_text("page_patience")
 
 

@@ -32,11 +32,11 @@ def test_an_orchestration_is_watched_to_its_end(
     page = visit(f"/instances/{instance_id}/")
     expect(page.locator(".badge").first).to_have_text("Pending")
     worker_process()
-    expect(page.locator(".badge").first).to_have_text("Running", timeout=30_000)
+    expect(page.locator(".badge").first).to_have_text("Running")
     expect(page.locator(".timeline-row").nth(1)).to_be_visible()
     page.locator(".trace summary").click()
     DurableClient().raise_event(instance_id, "ApprovalEvent", True)
-    expect(page.locator(".badge").first).to_have_text("Completed", timeout=30_000)
+    expect(page.locator(".badge").first).to_have_text("Completed")
     expect(page.locator(".timeline-row", has_text="process_approval")).to_be_visible()
     # What somebody has opened stays open while the page moves.
     expect(page.locator(".query-panel")).to_be_visible()
@@ -104,17 +104,17 @@ def lengthen(instance_id: str, calls: int) -> None:
 
 @pytest.mark.store
 @pytest.mark.django_db(transaction=True)
-def test_a_history_of_ten_thousand_events_stays_quick(visit: Visit, start: Start) -> None:
+def test_a_history_of_ten_thousand_events_comes_in_parts(visit: Visit, start: Start) -> None:
     start("page_echo", "quiet", "long-1")
     lengthen("long-1", 5_000)
     page = visit("/instances/long-1/")
     expect(page.locator(".timeline-row")).to_have_count(1)
     expect(page.get_by_text("5,001 completed")).to_be_visible()
     page.goto("/instances/long-1/history/?view=all")
-    assert page.evaluate("performance.getEntriesByType('navigation')[0].responseStart") < 3_000
+    expect(page.locator("tr[data-key]")).to_have_count(200)
     for count in (400, 600, 800):
         page.get_by_role("link", name="Load the next 200").click()
-        expect(page.locator("tr[data-key]")).to_have_count(count, timeout=20_000)
+        expect(page.locator("tr[data-key]")).to_have_count(count)
     assert page.locator("tr[data-key]").last.get_attribute("id") == "event-799"
     page.locator("#event-8").get_by_role("link", name="Payload").click()
-    expect(page.locator("#payload-8 code")).to_have_text("1000", timeout=20_000)
+    expect(page.locator("#payload-8 code")).to_have_text("1000")

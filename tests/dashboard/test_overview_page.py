@@ -146,7 +146,7 @@ def test_on_fire_in_the_browser(visit: Visit, start: Start, work: Work, shoot: S
     # When: what is stalled is terminated; then: its box goes away by itself.
     DurableClient().terminate("gone-1")
     work()
-    expect(page.locator("#stalled")).to_have_count(0, timeout=8_000)
+    expect(page.locator("#stalled")).to_have_count(0)
     expect(page.get_by_role("link", name="1 overdue approval")).to_be_visible()
 
 
@@ -178,7 +178,7 @@ def test_the_first_visit_ends_on_a_page_that_moves(
     shoot(page, "first-visit-light")
     # When: a worker comes.
     worker_process()
-    expect(page.locator("#step-worker.is-done")).to_contain_text("Seen", timeout=20_000)
+    expect(page.locator("#step-worker.is-done")).to_contain_text("Seen")
     shoot(page, "first-visit-worker")
     page.set_viewport_size({"width": 360, "height": 800})
     page.emulate_media(color_scheme="dark")
@@ -191,4 +191,4 @@ def test_the_first_visit_ends_on_a_page_that_moves(
     shoot(page, "first-form")
     page.get_by_label("Up to").fill("2000000")
     page.get_by_role("button", name="Start").click()
-    expect(page.locator(".page-head .badge").first).to_have_text("Completed", timeout=20_000)
+    expect(page.locator(".page-head .badge").first).to_have_text("Completed")

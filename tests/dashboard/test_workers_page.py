@@ -114,7 +114,7 @@ def test_in_the_browser(crew: None, visit: Visit, shoot: Callable[[Page, str], P
     shoot(page, "workers-dark-360")
     # When: a worker of the queue comes; then: the warning goes away by itself.
     show_worker("node-d:4", queue="far")
-    expect(page.get_by_text("Nobody serves this queue")).to_have_count(0, timeout=8_000)
+    expect(page.get_by_text("Nobody serves this queue")).to_have_count(0)
     page.set_viewport_size({"width": 1280, "height": 900})
     page.get_by_role("link", name="far").first.click()
     expect(page.get_by_role("heading", name="Queue far")).to_be_visible()

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from durable_host.conf import host_settings
 from durable_host.store.holding import QueuedActivity
 from durable_host.store.listing import CappedCount
 from durable_host.store.overview import QueueBacklog
@@ -169,3 +170,8 @@ def crew(infos: Sequence[WorkerInfo], held: Iterable[QueuedActivity]) -> Crew:
         lost=tuple(one for one in lines if one.info.is_lost),
         left=tuple(one for one in lines if one.info.left_at is not None),
     )
+
+
+def degraded_words(is_degraded: bool) -> dict[str, object]:
+    """Return what ``parts/degraded.html`` says while Redis is away."""
+    return {"is_degraded": is_degraded, "sweep_seconds": f"{host_settings().sweep_interval.total_seconds():g}"}

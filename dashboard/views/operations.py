@@ -38,7 +38,7 @@ from durable_host.client import DurableClient
 from durable_host.conf import host_settings
 from durable_host.core.access import Permission
 from durable_host.desk import start_batch
-from durable_host.store import batches
+from durable_host.store import batches, retention
 from durable_host.store.audit import AlreadyDoneError
 from durable_host.store.batches import BatchRequest, BatchStatus
 from durable_host.store.limits import TooSlowError
@@ -201,7 +201,11 @@ def operations(request: HttpRequest) -> HttpResponse:
         "dashboard/operations/_list.html",
         tag=live_tag(found),
         busy=any(not one.state.is_over for one in found),
-        context=lambda: {"lines": [_line(one) for one in found]},
+        context=lambda: {
+            "lines": [_line(one) for one in found],
+            "kept": list(map(str, host_settings().retention)),
+            "next_sweep": retention.next_sweep_at(host_settings().task_hub),
+        },
     )
 
 

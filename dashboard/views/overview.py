@@ -21,11 +21,12 @@ from dashboard.live import Live, live_page, live_tag
 from dashboard.presenters import catalogue
 from dashboard.presenters.audit import told
 from dashboard.presenters.overview import Attention, Headline, Overdue, failures_query, headline, hourly_bars
-from dashboard.presenters.workers import QueueLine, queue_lines, worker_command
+from dashboard.presenters.workers import QueueLine, degraded_words, queue_lines, worker_command
 from durable_host.conf import host_settings
 from durable_host.core.access import Permission
 from durable_host.core.registry import OrchestratorSpec, default_registry
 from durable_host.core.status import FINISHED, RuntimeStatus
+from durable_host.dispatch import redis_state
 from durable_host.store import approvals, audit, listing, overview, pulse, workers
 from durable_host.store.approvals import WaitFilter
 from durable_host.store.cursors import Key
@@ -88,6 +89,8 @@ class Situation:
     throughput: Throughput | None
     workers: tuple[WorkerInfo, ...]
     is_new: bool
+    #: whether Redis is away
+    is_degraded: bool
 
     @property
     def live(self) -> int:
@@ -112,7 +115,7 @@ def overview_page(request: HttpRequest) -> HttpResponse:
         request,
         "dashboard/overview/page.html",
         "dashboard/overview/_region.html",
-        tag=live_tag(now.attention, now.throughput, now.live, now.lost, now.is_new and now.workers),
+        tag=live_tag(now.attention, now.throughput, now.live, now.lost, now.is_degraded, now.is_new and now.workers),
         busy=now.is_new or bool(now.throughput and now.throughput.active.value),
         context=lambda: {
             **_first_steps(request, now),
@@ -135,7 +138,13 @@ def look() -> Situation:
         backing_off=asking.ask(overview.activities_backing_off, hub, limit=_SHOWN),
         long_runners=asking.ask(_long_runners, hub),
     )
-    return Situation(attention=attention, throughput=throughput, workers=found, is_new=_is_new(asking, throughput))
+    return Situation(
+        attention=attention,
+        throughput=throughput,
+        workers=found,
+        is_new=_is_new(asking, throughput),
+        is_degraded=not redis_state.is_there(),
+    )
 
 
 def _queues(
@@ -205,6 +214,7 @@ def _upper(request: HttpRequest, now: Situation) -> dict[str, Any]:
     unfinished = "&".join(f"status={one.value}" for one in RuntimeStatus if one not in FINISHED)
     return {
         "now": now,
+        **degraded_words(now.is_degraded),
         "attention": now.attention,
         "headline": said,
         "failures": [

@@ -13,9 +13,10 @@ from django.views.decorators.http import require_GET
 from dashboard import navigation
 from dashboard.access import allowed
 from dashboard.live import live_page, live_tag
-from dashboard.presenters.workers import QueueLine, crew, queue_lines
+from dashboard.presenters.workers import QueueLine, crew, degraded_words, queue_lines
 from durable_host.conf import host_settings
 from durable_host.core.access import Permission
+from durable_host.dispatch import redis_state
 from durable_host.store import holding, overview, workers
 from durable_host.store.holding import QueuedActivity
 from durable_host.store.limits import TooSlowError
@@ -33,14 +34,16 @@ def workers_page(request: HttpRequest) -> HttpResponse:
     infos = workers.list_workers(hub)
     lines = _lines(hub, infos)
     held = _held(hub, [one.name for one in lines or () if one.running.value or one.waiting.value])
+    is_degraded = not redis_state.is_there()
     return live_page(
         request,
         "dashboard/workers/page.html",
         "dashboard/workers/_region.html",
-        tag=live_tag(infos, lines, held),
+        tag=live_tag(infos, lines, held, is_degraded),
         busy=any(one.running.value or one.waiting.value for one in lines or ()),
         context=lambda: {
             **_common(request),
+            **degraded_words(is_degraded),
             "queues": lines,
             "unserved": [one for one in lines or () if one.is_unserved],
             "crew": crew(infos, held or ()),

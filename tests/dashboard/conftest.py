@@ -26,7 +26,7 @@ from pytest_django.live_server_helper import LiveServer
 from durable_host.client import DurableClient
 from durable_host.core.access import ROLES
 from durable_host.core.registry import default_registry
-from durable_host.dispatch import doorbell
+from durable_host.dispatch import doorbell, redis_state
 from durable_host.dispatch.host import Host
 from tests import browser as browsers
 from tests.conftest import missing
@@ -36,6 +36,12 @@ from tests.services import ServiceMissingError
 #: role → name of its group; "nobody" has no group, "boss" is a superuser
 ROLE_GROUPS = {name.removeprefix("Durable "): name for name in ROLES}
 Start = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def redis_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pages say while it is away is a test's own matter."""
+    monkeypatch.setattr(redis_state, "is_there", lambda: True)
 
 
 @pytest.fixture

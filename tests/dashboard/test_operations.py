@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from durable_host.client import DurableClient
 from durable_host.models import BatchOperation
@@ -194,3 +195,10 @@ def test_failures_are_shown_harmless(as_role: AsRole) -> None:
     assert hostile not in page
     assert "&lt;script&gt;" in page
     assert as_role("viewer").get("/operations/nobody/").status_code == 404
+
+
+def test_the_page_says_what_is_removed_by_itself(as_role: AsRole, settings: Settings) -> None:
+    assert "removed by themselves" not in as_role("viewer").get("/operations/").content.decode()
+    settings.DURABLE_HOST = {**settings.DURABLE_HOST, "RETENTION": [{"status": "Failed", "days": 90}, {"days": 30}]}
+    page = as_role("viewer").get("/operations/").content.decode()
+    assert "removed by themselves when their time is over: Failed 90 days, finished 30 days." in page

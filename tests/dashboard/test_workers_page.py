@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from dashboard.presenters.workers import worker_command
 from durable_host.conf import host_settings
 from durable_host.core.registry import default_registry
+from durable_host.dispatch import redis_state
 from durable_host.models import ActivityTask
 from durable_host.store import claims, clock, holding, overview, workers
 from durable_host.store.limits import TooSlowError
@@ -120,3 +121,14 @@ def test_in_the_browser(crew: None, visit: Visit, shoot: Callable[[Page, str], P
     expect(page.get_by_role("heading", name="Queue far")).to_be_visible()
     assert_accessible(page)
     shoot(page, "queue-dark")
+
+
+def test_pages_say_that_redis_is_away_and_what_it_costs(
+    crew: None, as_role: As, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start("page_echo", "hello", "calm-1")
+    says = "No bell rings, so workers look for work by themselves every 5 seconds."
+    client = as_role("viewer")
+    assert not any(says in text_of(client, page) for page in ("/", "/workers/"))
+    monkeypatch.setattr(redis_state, "is_there", lambda: False)
+    assert all(says in text_of(client, page) for page in ("/", "/workers/"))

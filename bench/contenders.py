@@ -49,8 +49,6 @@ TRACED = replace(HOST, name="host, telemetry on", telemetry=Endpoint.TAKES)
 UNHEARD = replace(HOST, name="host, endpoint hangs", telemetry=Endpoint.HANGS)
 ALONE = replace(HOST, name="host, 1 worker", workers=1)
 FOUR = replace(HOST, name="host, 4 workers", workers=4)
-#: beside a long past
-GROWN = replace(HOST, name="host, 1,000,000 finished", finished=1_000_000)
 #: one RQ job for each turn and each activity
 JOBS = Contender(name="RQ jobs", peer="RQ", module="bench.peers.rq_jobs", tools=Tools.PROJECT)
 #: in the caller's process, without a queue between
@@ -73,3 +71,8 @@ DURABLETASK = Contender(
     name="durabletask in memory", peer="durabletask", module="bench.peers.durabletask", databases=()
 )
 PEERS = (DBOS, DBOS_QUEUE, RESTATE, RESTATE_SERVICES, DURABLETASK)
+
+
+def beside_a_past(finished: int) -> Contender:
+    """Return the host with so many finished instances in its database."""
+    return replace(HOST, name=f"host, {finished:,} finished", finished=finished)

@@ -22,24 +22,24 @@ def grow(count: int) -> None:
     first = Instance.objects.get(instance_id=instance_id)
     instances, history = Instance._meta.db_table, HistoryEvent._meta.db_table
     with connection.cursor() as cursor:
-        copied = _columns(Instance, without="instance_id")
+        names = _columns(Instance)
         cursor.execute(
-            f"{_NUMBERS} INSERT INTO {instances} (instance_id, {copied}) "
-            f"SELECT 'past-' || n, {copied} FROM numbers CROSS JOIN {instances} WHERE id = %s",
+            f"{_NUMBERS} INSERT INTO {instances} (instance_id, {', '.join(names)}) "
+            f"SELECT 'past-' || n, {', '.join(names)} FROM numbers CROSS JOIN {instances} WHERE id = %s",
             [count, first.pk],
         )
-        copied = _columns(HistoryEvent, without="instance_id")
+        names = _columns(HistoryEvent)
         cursor.execute(
-            f"INSERT INTO {history} (instance_id, {copied}) "
-            f"SELECT past.id, {copied} FROM {instances} past CROSS JOIN "
-            f"(SELECT {copied} FROM {history} WHERE instance_id = %s) event "
-            "WHERE past.id > %s ORDER BY past.id, sequence",
+            f"INSERT INTO {history} (instance_id, {', '.join(names)}) "
+            f"SELECT past.id, {', '.join(f'event.{name}' for name in names)} FROM {instances} past, {history} event "
+            "WHERE event.instance_id = %s AND past.id > %s ORDER BY past.id, event.sequence",
             [first.pk, first.pk],
         )
         # PostgreSQL would do so by itself, minutes later.
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
 
 
-def _columns(model: type[models.Model], *, without: str) -> str:
+def _columns(model: type[models.Model]) -> list[str]:
+    """Return the columns that a copy shares with its original."""
     names = [str(field.column) for field in model._meta.concrete_fields if not field.primary_key]
-    return ", ".join(name for name in names if name != without)
+    return [name for name in names if name != "instance_id"]

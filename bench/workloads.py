@@ -12,7 +12,6 @@ from .contenders import (
     DBOS_QUEUE,
     DURABLETASK,
     FOUR,
-    GROWN,
     HOST,
     JOBS,
     OWN,
@@ -24,6 +23,7 @@ from .contenders import (
     TRACED,
     UNHEARD,
     Contender,
+    beside_a_past,
 )
 from .marks import Mark, ahead, at_most, flat, never_slower, own_tail, times, value_at_most
 from .results import Case, Figures
@@ -56,6 +56,7 @@ class Workload:
         is_rate: whether more is better.
         marks: what must be reached.
         is_lengthy: whether it is measured only when it is asked for.
+        is_average: whether one round says it all.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Workload:
     is_rate: bool = False
     marks: tuple[Mark, ...] = ()
     is_lengthy: bool = False
+    is_average: bool = False
 
     def cases(self, database: str) -> Iterator[tuple[Contender, Case]]:
         """Give what is to be measured on a database."""
@@ -81,11 +83,12 @@ class Sizes:
     chains: tuple[int, int] = (1000, 10_000)
     fan_outs: tuple[int, int] = (1000, 10_000)
     chain_lengths: tuple[int, int] = (1000, 5000)
-    samples: int = 100
+    samples: int = 50
     timers: tuple[int, int] = (200, 10_000)
     waits: int = 1000
     live: int = 10_000
     idle_seconds: int = 30
+    finished: int = 1_000_000
 
 
 QUICK = Sizes(
@@ -97,6 +100,7 @@ QUICK = Sizes(
     waits=50,
     live=50,
     idle_seconds=2,
+    finished=500,
 )
 
 
@@ -113,11 +117,11 @@ def workloads(sizes: Sizes) -> list[Workload]:
         _fan_out(
             "wide-fan-out", wide, (DBOS, RESTATE, RESTATE_SERVICES, DURABLETASK), flat("fan-out", "a task", narrow, 1.2)
         ),
-        _long_chain("long-chain", short, (DBOS, RESTATE, RESTATE_SERVICES, DURABLETASK)),
+        _long_chain("long-chain", short, (DBOS, RESTATE)),
         _long_chain("longer-chain", long, (DBOS, RESTATE), flat("long-chain", "a step", short, 1.2)),
         _latency(sizes.samples),
         _events(sizes.samples),
-        _timers("timers", sizes.timers[0], (DBOS, RESTATE, DURABLETASK), at_most("p95_ms", "p95, ms", 20)),
+        _timers("timers", sizes.timers[0], (DBOS, RESTATE), at_most("p95_ms", "p95, ms", 20)),
         _timers("many-timers", sizes.timers[1], (), at_most("seconds", "the last, as the sender saw it, s", 2)),
     ]
     alone = [
@@ -128,7 +132,7 @@ def workloads(sizes: Sizes) -> list[Workload]:
         _idle(sizes.idle_seconds),
         _live(sizes.live),
     ]
-    return [*compared, *alone, *(_grown(one) for one in compared if not one.name.startswith("many"))]
+    return [*compared, *alone, *(_grown(one, sizes.finished) for one in compared)]
 
 
 # --- beside peers -----------------------------------------------------------------------------------------------------
@@ -142,7 +146,7 @@ def _chains(name: str, count: int, *, of_peers: int) -> Workload:
         runs=(
             Run(HOST, "chains", count),
             *(Run(peer, "chains", of_peers) for peer in PEERS),
-            Run(JOBS, "chains", max(of_peers // 5, 1)),
+            Run(JOBS, "chains", max(of_peers // 10, 1)),
         ),
         value=_rate,
         is_rate=True,
@@ -194,7 +198,7 @@ def _events(samples: int) -> Workload:
         name="events",
         title="external event to complete",
         unit="p50, ms",
-        runs=_everybody("events", samples, (DBOS, RESTATE, DURABLETASK)),
+        runs=_everybody("events", samples, (DBOS, RESTATE)),
         value=_median,
         marks=(times(DBOS, {POSTGRES: 1.5}),),
     )
@@ -265,6 +269,7 @@ def _idle(seconds: int) -> Workload:
             value_at_most("CPU of both, % of a core", 1),
             at_most("transactions_a_second", "transactions a second (two workers that sweep each 5 s)", 2),
         ),
+        is_average=True,
     )
 
 
@@ -279,14 +284,15 @@ def _live(count: int) -> Workload:
     )
 
 
-def _grown(workload: Workload) -> Workload:
+def _grown(workload: Workload, finished: int) -> Workload:
     """Return a workload of the host beside the same in a database with a past."""
+    grown = beside_a_past(finished)
     return replace(
         workload,
         name=f"grown-{workload.name}",
-        title=f"{workload.title}, beside {GROWN.finished:,} finished instances",
-        runs=(workload.runs[0], replace(workload.runs[0], contender=GROWN)),
-        marks=(times(HOST, dict.fromkeys(DATABASES, 1.1), of=GROWN),),
+        title=f"{workload.title}, beside {finished:,} finished instances",
+        runs=(workload.runs[0], replace(workload.runs[0], contender=grown)),
+        marks=(times(HOST, dict.fromkeys(DATABASES, 1.1), of=grown),),
         is_lengthy=True,
     )
 

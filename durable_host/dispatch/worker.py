@@ -25,6 +25,9 @@ from .host import Host
 
 logger = logging.getLogger(__name__)
 
+#: seconds; RQ gives up a worker that has been silent for some minutes
+_HEARTBEAT_INTERVAL = 10.0
+
 
 class DurableWorker(SimpleWorker):
     """Answers the bell of one queue with a host that stays alive between bells.
@@ -127,17 +130,26 @@ class DurableWorker(SimpleWorker):
             if self._is_listening:
                 raise
 
+    #: on the monotonic clock
+    _next_heartbeat = 0.0
+
     def register_birth(self) -> None:
         """Register, also where an earlier registration of this very worker was left behind."""
         if self.birth_date is not None:
             self.connection.delete(self.key)
         super().register_birth()  # type: ignore[no-untyped-call]
 
-    def heartbeat(self, *args: Any, **kwargs: Any) -> None:
-        """Show that this worker is alive; register again where Redis has lost its memory."""
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Show that this worker is alive; register again where Redis has lost its memory.
+
+        RQ asks for it four times a bell, one of them before the bell is answered: once in a while is enough.
+        """
+        if timeout is None and time.monotonic() < self._next_heartbeat:
+            return
+        self._next_heartbeat = time.monotonic() + _HEARTBEAT_INTERVAL
         if not self.connection.sismember(REDIS_WORKER_KEYS, self.key):
             self.register_birth()
-        super().heartbeat(*args, **kwargs)
+        super().heartbeat(timeout, pipeline)
 
     def _set_ip_address(self, connection: Redis) -> None:
         try:

@@ -25,8 +25,9 @@ class Statement:
     """A statement, with ``%s`` for each of its parameters.
 
     Args:
-        text: ``{in_list}`` stands for the test of a column against a parameter that is a list of keys; ``{lock}`` and
-            ``{skip_locked}`` for a lock on the rows found, which SQLite with its one writer has no need of.
+        text: ``{in_list}`` stands for the test of a column against a parameter that is a list of keys, ``{in_texts}``
+            for that against a list of texts; ``{lock}`` and ``{skip_locked}`` for a lock on the rows found, which
+            SQLite with its one writer has no need of.
         keeps_plan: False where a plan that was made for small tables would be ruinous for large ones.
     """
 
@@ -42,20 +43,25 @@ class Statement:
         """Execute it and return its rows."""
         return self._execute(rows, parameters)
 
-    def _execute(self, execute: Callable[..., T], parameters: tuple[Any, ...]) -> T:
+    def _execute(self, execute: Callable[..., T], parameters: Sequence[Any]) -> T:
         if is_postgresql():
-            given = [_as_array(one) if isinstance(one, list) else one for one in parameters]
-            return execute(self._on_postgresql, given, prepare=self._prepare)
+            return execute(self._on_postgresql, parameters, prepare=self._prepare)
         return execute(self._on_sqlite, [_for_sqlite(one) for one in parameters])
 
     @cached_property
     def _on_postgresql(self) -> str:
         lock = "FOR NO KEY UPDATE"
-        return self._text.format(in_list="= ANY(%s::bigint[])", lock=lock, skip_locked=f"{lock} SKIP LOCKED")
+        return self._text.format(
+            in_list="= ANY(%s::bigint[])",
+            in_texts="= ANY(%s::text[])",
+            lock=lock,
+            skip_locked=f"{lock} SKIP LOCKED",
+        )
 
     @cached_property
     def _on_sqlite(self) -> str:
-        return self._text.format(in_list="IN (SELECT value FROM json_each(%s))", lock="", skip_locked="")
+        is_in = "IN (SELECT value FROM json_each(%s))"
+        return self._text.format(in_list=is_in, in_texts=is_in, lock="", skip_locked="")
 
 
 def run(sql: str, parameters: Sequence[Any], *, prepare: bool | None = None) -> None:
@@ -133,8 +139,3 @@ def _for_sqlite(value: Any) -> Any:
     if isinstance(value, datetime):
         return as_text(value)
     return to_json(value).decode() if isinstance(value, list) else value
-
-
-def _as_array(keys: list[int]) -> str:
-    """Return an array as PostgreSQL writes it: the driver would look at each key."""
-    return f"{{{','.join(map(str, keys))}}}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 
@@ -14,10 +15,11 @@ from durable_host.core.events import ExecutionStarted
 from durable_host.core.status import RuntimeStatus
 from durable_host.models import EPOCH, Instance
 
-from . import clock
+from . import bulk, clock
 from .purging import delete_instances
 from .rows import inbox_row, send
 from .shapes import InstanceHead, NewInstance, Wake
+from .sql import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,45 +62,71 @@ def start_instances(hub: str, instances: Sequence[NewInstance]) -> dict[str, str
 
 def insert_instances(
     hub: str, instances: Sequence[NewInstance], links: Sequence[ParentLink | None] | None = None
-) -> list[int]:
-    """Insert instances with their first message and return their primary keys."""
+) -> None:
+    """Insert instances with their first message."""
     if not instances:
-        return []
+        return
     now = clock.now()
     parents = links or [None] * len(instances)
-    rows = Instance.objects.bulk_create(
-        [_instance_row(hub, new, link, now) for new, link in zip(instances, parents, strict=True)]
-    )
+    rows = [_instance_row(hub, new, link, now) for new, link in zip(instances, parents, strict=True)]
+    keys: dict[str, int] = dict(bulk.insert_returning(Instance, InstanceRow._fields, rows, ("instance_id", "id")))
     send(
         [
             inbox_row(
-                row.pk,
+                keys[new.instance_id],
                 _started(new, link, now),
                 generation=0,
                 visible_at=new.start_at if new.start_at and new.start_at > now else EPOCH,
             )
-            for row, new, link in zip(rows, instances, parents, strict=True)
+            for new, link in zip(instances, parents, strict=True)
         ]
     )
-    return [row.pk for row in rows]
+
+
+_LOCK_BY_ID = Statement(
+    "SELECT id, instance_id, status FROM durable_host_instance WHERE hub = %s AND instance_id {in_texts}"
+    " ORDER BY id {lock}"
+)
 
 
 def make_room(hub: str, instance_ids: Iterable[str]) -> dict[str, str]:
     """Remove finished instances of these ids; return id → status of those that have not finished."""
-    present = list(
-        Instance.objects.select_for_update().filter(hub=hub, instance_id__in=list(instance_ids)).order_by("pk")
-    )
-    delete_instances([row.pk for row in present if row.is_finished])
-    return {row.instance_id: row.status for row in present if not row.is_finished}
+    present = [(pk, id_, RuntimeStatus(status)) for pk, id_, status in _LOCK_BY_ID.rows(hub, list(instance_ids))]
+    delete_instances([pk for pk, _, status in present if status.is_finished])
+    return {id_: status.value for _, id_, status in present if not status.is_finished}
 
 
-def _instance_row(hub: str, new: NewInstance, link: ParentLink | None, now: datetime) -> Instance:
-    return Instance(
+class InstanceRow(NamedTuple):
+    """The columns of an instance that is to be written."""
+
+    hub: str
+    instance_id: str
+    name: str
+    version: str
+    created_at: datetime
+    updated_at: datetime
+    scheduled_at: datetime | None
+    tags: Mapping[str, str]
+    parent_id: int | None
+    parent_generation: int | None
+    parent_task_id: int | None
+    status: str = RuntimeStatus.PENDING.value
+    generation: int = 0
+    revision: int = 0
+    next_sequence: int = 0
+    owner: str = ""
+    available_at: datetime = EPOCH
+    turn_attempts: int = 0
+    stall_reason: str = ""
+    parked_under: str = ""
+
+
+def _instance_row(hub: str, new: NewInstance, link: ParentLink | None, now: datetime) -> InstanceRow:
+    return InstanceRow(
         hub=hub,
         instance_id=new.instance_id,
         name=new.name,
         version=new.version,
-        status=RuntimeStatus.PENDING,
         created_at=now,
         updated_at=now,
         scheduled_at=new.start_at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from durable_host.conf import host_settings
 
 from . import doorbell
 
+logger = logging.getLogger(__name__)
+
+#: the one ``maxmemory-policy`` under which nothing is thrown away
+NO_EVICTION = "noeviction"
 _REMEMBERED_SECONDS = 1.0
 
 
@@ -31,6 +36,16 @@ def facts() -> RedisFacts | str:
     except (RedisError, KeyError) as error:
         return str(error)
     return RedisFacts(str(info["redis_version"]), str(info["maxmemory_policy"]))
+
+
+def warn_of_eviction() -> None:
+    """Say in the log what a Redis that evicts keys would do; call it where a worker starts."""
+    found = facts()
+    if isinstance(found, RedisFacts) and found.eviction != NO_EVICTION:
+        logger.warning(
+            "Redis may throw away bells, and what they announced waits for a sweep: set maxmemory-policy noeviction.",
+            extra={"maxmemory_policy": found.eviction},
+        )
 
 
 class _Known:

@@ -19,6 +19,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS
 
 from durable_host.telemetry import pipeline
 
+from . import redis_state
 from .answer import become_resident
 from .doorbell import ANSWER, RING_COMMAND
 from .host import Host
@@ -56,6 +57,7 @@ class DurableWorker(SimpleWorker):
                 f"A DurableWorker serves exactly one queue, it was given {self.queue_names()}. Start one for each."
             )
         pipeline.start("worker")
+        redis_state.warn_of_eviction()
         self._host = Host(self.name, self.queues[0].name, max_activities=self.max_activities)
         self._install_signal_handlers()  # type: ignore[no-untyped-call]  # RQ does so only once it has reached Redis
         kwargs["with_scheduler"] = False

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
+from durable_host.core.registry import default_registry
 from durable_host.dispatch import redis_state
 from durable_host.dispatch.redis_state import RedisFacts
 from durable_host.models import ActivityTask, Instance, PendingEvent, WorkerState
@@ -23,7 +24,9 @@ FSYNC = "PostgreSQL runs with fsync=off"
 
 @pytest.fixture(autouse=True)
 def well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that is well: a Redis that evicts nothing, and a worker."""
+    """A host that is well: a Redis that evicts nothing, a worker, and no functions of other tests on other queues."""
+    ours = {name: spec for name, spec in default_registry.activities.items() if spec.queue == "default"}
+    monkeypatch.setattr(default_registry, "activities", ours)
     monkeypatch.setattr(redis_state, "facts", lambda: RedisFacts("7.4.1", "noeviction"))
     now = clock.now()
     report = workers.WorkerReport(

@@ -22,7 +22,7 @@ def examine() -> Iterator[Finding]:
         )
         return
     yield good(f"Redis {facts.version} answers.")
-    if facts.eviction != "noeviction":
+    if facts.eviction != redis_state.NO_EVICTION:
         yield warn(
             f"Redis may throw away bells: its maxmemory-policy is {facts.eviction}.",
             f"What they announced then waits for the sweep ({sweep}); RQ may lose sight of its workers.",

@@ -51,7 +51,7 @@ class HostSettings:
     affinity: timedelta = timedelta(seconds=5)
     #: how often a worker looks for work that no bell announced
     sweep_interval: timedelta = timedelta(seconds=5)
-    #: how long a stalled instance waits before it is tried again
+    #: how long a stalled instance waits at most before it is tried again; half of it is left to chance
     stall_retry: timedelta = timedelta(seconds=30)
     #: processes that a turn or an activity may end before it is given up
     max_delivery_attempts: int = 5

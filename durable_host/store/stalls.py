@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from random import random
 from typing import Any
 
 from django.db import transaction
@@ -34,10 +35,15 @@ def set_aside(stall: Stall, code: str) -> bool:
         "stall_reason": stall.reason,
         "parked_under": code if is_parked else "",
         "owner": "",
-        "available_at": _FOREVER if stall.retry_after is None else clock.now() + stall.retry_after,
+        "available_at": _FOREVER if stall.retry_after is None else clock.now() + _some_of(stall.retry_after),
     }
     changes["turn_attempts"] = Greatest("turn_attempts", _SUSPECT) if stall.is_suspect else 0
     return bool(Instance.objects.filter(pk=stall.head.pk, revision=stall.head.revision).update(**changes))
+
+
+def _some_of(pause: timedelta) -> timedelta:
+    """Return half of a pause or more. Sweeps keep their rhythm: otherwise the same worker would always come first."""
+    return pause * (1 - random() / 2)  # noqa: S311  nobody gains by guessing it
 
 
 def retry_stalled(hub: str, code: str) -> int:

@@ -10,9 +10,9 @@ import pytest
 
 from durable_host import OrchestrationContext, RuntimeStatus
 from durable_host.core.registry import Registry
-from durable_host.store import stalls
+from durable_host.store import clock, stalls
 from tests.store.conftest import MovingClock
-from tests.store.workbench import STORE, Workbench, assert_gap_free, row_counts
+from tests.store.workbench import STORE, Workbench, assert_gap_free, row_counts, row_of
 
 pytestmark = STORE
 
@@ -208,3 +208,16 @@ def test_it_sets_only_the_instance_aside_whose_turn_breaks_the_host(
     stalls.retry_stalled("default", "new")
     bench.run()
     assert bench.output("i1") == "leaf"
+
+
+def test_each_worker_gets_its_turn_with_what_has_stalled(
+    bench: Workbench, moving_clock: MovingClock, waiting: str
+) -> None:
+    pauses = set()
+    for _ in range(8):
+        bench.host(registry=registry(bench, CHANGES["another activity"][0])).run_until_idle()
+        pause = row_of(waiting).available_at - clock.now()
+        assert timedelta(seconds=5) < pause <= timedelta(seconds=30)
+        pauses.add(pause)
+        moving_clock.advance(seconds=31)
+    assert max(pauses) - min(pauses) > timedelta(seconds=1)  # not in step with anybody's sweeps

@@ -47,7 +47,7 @@ test-sqlite: $(VENV)/.installed-dev ## Run all tests, on SQLite only
 	@TEST_DATABASE=sqlite $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 test-postgres: $(VENV)/.installed-dev ## Run the database tests, on PostgreSQL only
-	@TEST_DATABASE=postgres $(BIN)/python -m pytest -n $(JOBS) -m '(store or e2e) and not browser' $(PYTEST_ARGS)
+	@TEST_DATABASE=postgres $(BIN)/python -m pytest -n $(JOBS) -m '(store or e2e) and not (browser or once)' $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev ## Check format, lint, types, import floors, migrations and Django's own checks
 	$(BIN)/ruff format --check .

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,9 @@ def start(live_env: Env, tmp_path: Path) -> Iterator[Start]:
         yield start_host
 
 
+get = partial(httpx.get, timeout=PATIENCE)
+
+
 def stop(host: Host, signum: int = signal.SIGINT) -> int:
     """End the host and wait until nothing of it is left."""
     host.process.send_signal(signum)
@@ -101,30 +105,48 @@ def stop(host: Host, signum: int = signal.SIGINT) -> int:
     return code
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_it_logs_its_owner_in_and_leaves_no_process_behind(start: Start, signum: int) -> None:
+def test_it_logs_its_owner_in_and_nobody_else_and_leaves_no_process_behind(start: Start) -> None:
     host = start()
-    with httpx.Client(follow_redirects=True) as browser:
-        page = browser.get(host.address())
-        style = browser.get(str(httpx.URL(host.address()).join("/static/dashboard/css/tokens.css")))
+    url = httpx.URL(host.address())
+
+    # its owner
+    with httpx.Client(follow_redirects=True, timeout=PATIENCE) as browser:
+        page = browser.get(url)
+        style = browser.get(url.join("/static/dashboard/css/tokens.css"))
     assert page.status_code == 200
     assert page.url.path == "/"
     assert "operator" in page.text
     assert style.status_code == 200
-    wait_until(lambda: len(host.processes()) >= 4, "all its processes")
-    assert "worker stopped" not in host.output()
-
-    assert stop(host, signum) == 0, host.output()
-    assert not host.redis_socket().exists()
     assert "Traceback" not in host.output()
 
+    # a stranger
+    assert get(url.copy_set_param("token", "wrong\u00fc")).status_code == 403
+    assert get(url.copy_set_param("token", "")).status_code == 403
+    assert get(url.join("/")).status_code == 302
+    assert get(url.join("/"), headers={"Host": "evil.example"}).status_code == 400
 
-def test_a_stranger_is_not_let_in(start: Start) -> None:
-    url = httpx.URL(start().address())
-    assert httpx.get(url.copy_set_param("token", "wrong\u00fc")).status_code == 403
-    assert httpx.get(url.copy_set_param("token", "")).status_code == 403
-    assert httpx.get(url.join("/")).status_code == 302
-    assert httpx.get(url.join("/"), headers={"Host": "evil.example"}).status_code == 400
+    # another host on its data directory
+    second = start(host.var)
+    assert second.process.wait(PATIENCE) == 1
+    assert "Another host already runs" in second.output()
+    assert str(host.process.pid) in second.output()
+    assert get(url).status_code == 302
+
+    wait_until(lambda: len(host.processes()) >= 4, "all its processes")
+    assert "worker stopped" not in host.output()
+    assert stop(host, signal.SIGINT) == 0, host.output()
+    assert not host.redis_socket().exists()
+
+
+def test_its_data_directory_may_be_too_deep_for_a_socket(start: Start, tmp_path: Path) -> None:
+    host = start(tmp_path / ("d" * 60) / ("e" * 60))
+    host.address()
+    socket_path = host.redis_socket()
+    assert socket_path.is_socket()
+    assert socket_path.parent.stat().st_mode & 0o777 == 0o700
+    assert stop(host, signal.SIGTERM) == 0
+    assert not socket_path.parent.exists()
+    assert "Traceback" not in host.output()
 
 
 def test_it_starts_again_after_it_was_killed(start: Start) -> None:
@@ -138,32 +160,28 @@ def test_it_starts_again_after_it_was_killed(start: Start) -> None:
     wait_until(lambda: not first.processes(), "all its processes to follow it")
     assert first.redis_socket().exists()
     second = start(first.var)
-    assert httpx.get(second.address()).status_code == 302
+    assert get(second.address()).status_code == 302
     assert stop(second) == 0
 
 
-def test_two_runs_beside_each_other(start: Start, tmp_path: Path) -> None:
-    hosts = [start(tmp_path / "one"), start(tmp_path / "two")]
-    for host in hosts:
-        assert httpx.get(host.address()).status_code == 302
-    assert [stop(host) for host in hosts] == [0, 0]
-
-
-def test_a_data_directory_has_one_host(start: Start) -> None:
-    first = start()
-    first.address()
-    second = start(first.var)
-    assert second.process.wait(PATIENCE) == 1
-    assert "Another host already runs" in second.output()
-    assert str(first.process.pid) in second.output()
-    assert httpx.get(first.address()).status_code == 302
+def test_of_two_hosts_one_stops_when_its_redis_dies_and_the_other_goes_on(start: Start, tmp_path: Path) -> None:
+    one, other = start(tmp_path / "one"), start(tmp_path / "other")
+    for host in (one, other):
+        assert get(host.address()).status_code == 302
+    (server,) = one.redis_processes()
+    os.kill(server, signal.SIGKILL)
+    assert one.process.wait(PATIENCE) == 1
+    assert "The embedded Redis has stopped" in one.output()
+    wait_until(lambda: not one.processes(), "its processes to end")
+    assert get(other.address()).status_code == 302
+    assert stop(other) == 0
 
 
 def test_a_taken_port_is_named(start: Start) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
         host = start(PORT=str(port))
         assert host.process.wait(PATIENCE) == 1
     assert f"127.0.0.1:{port}" in host.output()
@@ -171,32 +189,12 @@ def test_a_taken_port_is_named(start: Start) -> None:
     assert "Traceback" not in host.output()
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "http"])
-def test_a_bad_port_is_refused(start: Start, port: str) -> None:
-    host = start(PORT=port)
-    assert host.process.wait(PATIENCE) == 1
-    assert f"PORT must be a number from 1 to 65535, not '{port}'" in host.output()
-    assert "Traceback" not in host.output()
-
-
-def test_a_data_directory_may_be_too_deep_for_a_socket(start: Start, tmp_path: Path) -> None:
-    host = start(tmp_path / ("d" * 60) / ("e" * 60))
-    host.address()
-    socket_path = host.redis_socket()
-    assert socket_path.is_socket()
-    assert socket_path.parent.stat().st_mode & 0o777 == 0o700
-    assert stop(host) == 0
-    assert not socket_path.parent.exists()
-
-
-def test_it_stops_when_its_redis_dies(start: Start) -> None:
-    host = start()
-    host.address()
-    (server,) = host.redis_processes()
-    os.kill(server, signal.SIGKILL)
-    assert host.process.wait(PATIENCE) == 1
-    assert "The embedded Redis has stopped" in host.output()
-    wait_until(lambda: not host.processes(), "the host's processes to end")
+def test_a_bad_port_is_refused(start: Start) -> None:
+    hosts = {port: start(PORT=port) for port in ("0", "65536", "http")}
+    for port, host in hosts.items():
+        assert host.process.wait(PATIENCE) == 1
+        assert f"PORT must be a number from 1 to 65535, not '{port}'" in host.output()
+        assert "Traceback" not in host.output()
 
 
 def test_the_secret_key_is_made_once_and_private(tmp_path: Path) -> None:

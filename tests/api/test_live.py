@@ -71,6 +71,7 @@ def test_the_curl_session_of_the_overview(site: Start, tmp_path: Path) -> None:
     assert curl(f"{url}/admin/")[0] == "HTTP/1.1 302 Found"
 
 
+@pytest.mark.once
 def test_the_addresses_of_a_start_work_as_they_stand(site: Start) -> None:
     url = site(DURABLE_EMBEDDED="0", SECRET_KEY="not the embedded one", COOKIE_SECURE="0").url
     key = keys.create("default", "starter", [Scope.START])[1]
@@ -131,6 +132,7 @@ def test_those_who_wait_leave_room_for_others(site: Start) -> None:
         assert Counter(one.result() for one in waits) == {202: 24 - longest, 200: longest}
 
 
+@pytest.mark.once
 def test_a_body_without_a_length_is_read(site: Start) -> None:
     http = site().http
 
@@ -306,20 +308,21 @@ def test_the_client_library_walks_every_call(site: Start, tmp_path: Path) -> Non
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.once
 def test_no_log_of_the_web_server_holds_a_secret(site: Start) -> None:
     started = site("--access-logfile", "-", "--log-level", "debug", LOG_LEVEL="DEBUG", LOG_FORMAT="json", workers=False)
     key = keys.create("default", "loud", list(Scope))[1]
     bogus = "dk_0123456789ab_" + "s" * 43
-    root = f"{started.url}/runtime/webhooks/durabletask"
-    payload = httpx.post(f"{root}/orchestrators/Approval?code={key}").json()
+    http, root = started.http, f"{started.url}/runtime/webhooks/durabletask"
+    payload = http.post(f"{root}/orchestrators/Approval?code={key}").json()
     for secret in (key, bogus, "pass word"):
-        httpx.get(f"{root}/instances", params={"code": secret})
-        httpx.get(f"{root}/instances/nobody", headers={"x-functions-key": secret, "Referer": f"{root}?code={secret}"})
-        httpx.get(f"{root}/nothing/at/all", params={"CODE": secret}, headers={"Authorization": f"Bearer {secret}"})
-        httpx.put(f"{root}/instances", params={"code": secret})
+        http.get(f"{root}/instances", params={"code": secret})
+        http.get(f"{root}/instances/nobody", headers={"x-functions-key": secret, "Referer": f"{root}?code={secret}"})
+        http.get(f"{root}/nothing/at/all", params={"CODE": secret}, headers={"Authorization": f"Bearer {secret}"})
+        http.put(f"{root}/instances", params={"code": secret})
     for uri in list(payload.values())[1:]:
-        httpx.post(uri)
-        httpx.get(uri)
+        http.post(uri)
+        http.get(uri)
     wait_until(lambda: started.output().count("/runtime/webhooks/durabletask/") > 20, "the lines of the log")
     output = started.output()
     tokens = [uri.partition("code=")[2] for uri in list(payload.values())[1:]]

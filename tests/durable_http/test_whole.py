@@ -77,7 +77,7 @@ def test_the_page_names_every_setting() -> None:
     assert [name for name in settings if f"`{name}`" not in PAGE] == []
 
 
-@pytest.mark.e2e
+@pytest.mark.once
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True, available_apps=["durable_host"])
 def test_a_real_worker_makes_the_calls(

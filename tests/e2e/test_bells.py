@@ -103,7 +103,9 @@ def stock_worker(live_env: dict[str, str], tmp_path: Path) -> Iterator[Callable[
 
 
 @pytest.mark.parametrize("worker_class", ["rq.Worker", "rq.SimpleWorker"])
-@pytest.mark.parametrize("serializer", [(), ("--serializer", "rq.serializers.JSONSerializer")])
+@pytest.mark.parametrize(
+    "serializer", [(), pytest.param(("--serializer", "rq.serializers.JSONSerializer"), marks=pytest.mark.once)]
+)
 def test_it_works_under_stock_rq_workers(
     client: DurableClient,
     stock_worker: Callable[..., Popen[bytes]],
@@ -169,6 +171,7 @@ def forge(queue: Any, traces: Path) -> list[str]:
     return ids
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("worker_class", ["durable", "rq.Worker", "rq.SimpleWorker"])
 def test_it_refuses_forged_jobs_and_goes_on(
     client: DurableClient,

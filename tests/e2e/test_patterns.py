@@ -190,11 +190,14 @@ def serving(site: Site) -> Iterator[str]:
             thread.join()
 
 
-@pytest.mark.parametrize(("path", "outcome"), [("/ready", "met"), ("/never", "expired")])
-def test_it_polls_until_met_or_expired_and_alerts(
-    client: DurableClient, start_worker: StartWorker, path: str, outcome: str
-) -> None:
+@pytest.mark.once
+def test_it_polls_until_met_or_expired_and_alerts(client: DurableClient, start_worker: StartWorker) -> None:
     start_worker()
+    for path, outcome in (("/ready", "met"), ("/never", "expired")):
+        polls_and_alerts(client, path, outcome)
+
+
+def polls_and_alerts(client: DurableClient, path: str, outcome: str) -> None:
     site = Site()
     with serving(site) as url:
         watch = {
@@ -215,17 +218,15 @@ def test_it_polls_until_met_or_expired_and_alerts(
 EXPENSE = {"employee": "eve", "amount": "120.00", "purpose": "chair", "approver": "ann", "manager": "max"}
 
 
-@pytest.mark.parametrize(("answer", "decision"), [(True, "approved"), (False, "rejected")])
-def test_it_settles_what_the_approver_decides(
-    client: DurableClient, start_worker: StartWorker, answer: bool, decision: str
-) -> None:
+def test_it_settles_what_the_approver_decides(client: DurableClient, start_worker: StartWorker) -> None:
     start_worker()
-    id_ = client.start_new("human_interaction", EXPENSE)
-    wait_until(lambda: queries.count_open_work("default")["waits"], "the question")
-    client.raise_event(id_, "approvalevent", answer)
-    status = client.wait_for_completion(id_, PATIENCE)
-    assert status.output == {"decision": decision, "stage": "approver"}
-    assert not any(queries.count_open_work("default").values())
+    for answer, decision in ((True, "approved"), (False, "rejected")):
+        id_ = client.start_new("human_interaction", EXPENSE)
+        wait_until(lambda: queries.count_open_work("default")["waits"], "the question")
+        client.raise_event(id_, "approvalevent", answer)
+        status = client.wait_for_completion(id_, PATIENCE)
+        assert status.output == {"decision": decision, "stage": "approver"}
+        assert not any(queries.count_open_work("default").values())
 
 
 def test_it_escalates_when_nobody_answers_in_time(

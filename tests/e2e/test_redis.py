@@ -74,6 +74,7 @@ def test_it_works_without_redis_from_the_start_and_registers_when_it_comes(
     assert worker.wait(PATIENCE) == 0
 
 
+@pytest.mark.once
 def test_it_stops_in_order_while_redis_is_away(
     client: DurableClient, redis: EmbeddedRedis, start_worker: StartWorker, tmp_path: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_it_survives_the_loss_of_all_that_redis_knew(
     wait_until(lambda: registered(redis) == 1, "the worker to be registered again")
 
 
+@pytest.mark.once
 def test_it_takes_calls_while_redis_is_away_or_hangs_and_tries_it_once(
     client: DurableClient, redis: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

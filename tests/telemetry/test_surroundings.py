@@ -171,7 +171,7 @@ server = HTTPServer(("127.0.0.1", 0), Echo)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 url = f"http://127.0.0.1:{server.server_port}/x?code=%(secret)s"
 with propagation.activity_context(%(parent)r):
-    seen = [httpx.get(url).json(), requests.get(url).json(), json.load(urllib.request.urlopen(url))]
+    seen = [httpx.get(url, timeout=60).json(), requests.get(url).json(), json.load(urllib.request.urlopen(url))]
 print(json.dumps([one.get("traceparent") for one in seen]))
 """
 

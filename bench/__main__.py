@@ -40,10 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     try:
         databases = _databases(options.database, progress)
-        results = Results(
-            machine=describe_machine(databases), command=shlex.join(["python", "-m", "bench", *sys.argv[1:]])
-        )
-        results.rounds = options.runs or (1 if options.quick else 3)
+        results = Results(machine=describe_machine(databases), rounds=options.runs or (1 if options.quick else 3))
+        results.commands = [shlex.join(["python", "-m", "bench", *sys.argv[1:]])]
         with Environment(databases) as environment:
             _measure(environment, databases, chosen, results, progress)
     except (EmbeddedError, ServiceMissingError) as error:

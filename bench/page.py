@@ -38,7 +38,8 @@ def figures(results: Results) -> str:
     measured = {case.database for case in results.figures}
     databases = [one for one in DATABASES if one in measured] or [OWN]
     content = sections(results, workloads(Sizes()), databases)
-    lines = [*(f"{line}\n" for line in results.machine), f"`{results.command}`: {legend(results)}\n"]
+    commands = " and ".join(f"`{one}`" for one in results.commands)
+    lines = [*(f"{line}\n" for line in results.machine), f"By {commands}. {legend(results)}\n"]
     lines += ["| | " + " | ".join(TITLES[one] for one in databases) + " |", "|---|" + "---:|" * len(databases)]
     for section in content:
         lines += _rows(section, databases)

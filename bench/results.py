@@ -29,7 +29,7 @@ class Results:
     """The figures of each round, and why some have none."""
 
     machine: list[str] = field(default_factory=list)
-    command: str = ""
+    commands: list[str] = field(default_factory=list)
     minutes: float = 0.0
     rounds: int = 0
     figures: dict[Case, list[Figures]] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Results:
         """Write a file that :meth:`load` reads."""
         document = {
             "machine": self.machine,
-            "command": self.command,
+            "commands": self.commands,
             "minutes": self.minutes,
             "rounds": self.rounds,
             "figures": [asdict(case) | {"rounds": rounds} for case, rounds in self.figures.items()],
@@ -63,7 +63,8 @@ class Results:
         results = cls()
         for path in paths:
             document = json.loads(path.read_text())
-            results.machine, results.command = document["machine"], document["command"]
+            results.machine = document["machine"]
+            results.commands += document["commands"]
             results.minutes += document["minutes"]
             results.rounds = document["rounds"]
             for kept in document["figures"]:

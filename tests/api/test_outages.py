@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -15,10 +16,15 @@ from durable_host.dispatch.host import Host
 from tests.api.conftest import Api, configure
 from tests.store.workbench import row_counts
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.store, pytest.mark.django_db(transaction=True)]
 
-#: how SQLite comes to say that the disk is full, and that nobody may write to the file
-TROUBLES = {"full": "PRAGMA max_page_count = 1", "read-only": "PRAGMA query_only = 1"}
+IS_POSTGRES = os.environ.get("TEST_DATABASE") == "postgres"
+#: how a database comes to say that its disk is full, and that nobody may write: PostgreSQL, after a fail-over
+TROUBLES = (
+    {"read-only": "SET default_transaction_read_only = on"}
+    if IS_POSTGRES
+    else {"full": "PRAGMA max_page_count = 1", "read-only": "PRAGMA query_only = 1"}
+)
 Broken = Callable[[], AbstractContextManager[None]]
 
 
@@ -35,15 +41,22 @@ def broken(request: pytest.FixtureRequest) -> Broken:
     def entered() -> Iterator[None]:
         with connection.cursor() as cursor:
             cursor.execute("VACUUM")  # pages that are free would still be filled
-        connections.close_all()
+        _forget_connections()
         connection_created.connect(apply)
         try:
             yield
         finally:
             connection_created.disconnect(apply)
-            connections.close_all()
+            _forget_connections()
 
     return entered
+
+
+def _forget_connections() -> None:
+    connections.close_all()
+    kept: Any = connections["default"]
+    if IS_POSTGRES:
+        kept.close_pool()  # with the settings of its sessions
 
 
 @pytest.fixture

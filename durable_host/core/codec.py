@@ -46,7 +46,7 @@ def from_record(record: Record) -> ev.HistoryEvent:
     decode = _DECODERS.get(record.event_type)
     if decode is None:
         raise LookupError(
-            f"History holds an event of type {record.event_type!r}, which this version of the host does not know. "
+            f"There is an event of type {record.event_type!r}, which this version of the host does not know. "
             f"A newer version wrote it: run that one."
         )
     return decode(record)

@@ -55,6 +55,8 @@ class _Work:
     inbox_ids: tuple[int, ...] = ()
     outcomes: list[ActivityOutcome] = field(default_factory=list)
     attempts: int = 1
+    #: why its inbox cannot be read
+    problem: str = ""
 
     @property
     def is_suspect(self) -> bool:
@@ -142,7 +144,10 @@ class TurnRunner:
         self, claimed: Sequence[ClaimedInstance], outcomes: Sequence[ActivityOutcome], batch: Batch
     ) -> dict[int, _Work]:
         """Bring inboxes and outcomes together by instance; outcomes of instances that live elsewhere are forwarded."""
-        works = {one.head.pk: _Work(one.head, list(one.inbox), one.inbox_ids, attempts=one.attempts) for one in claimed}
+        works = {
+            one.head.pk: _Work(one.head, list(one.inbox), one.inbox_ids, attempts=one.attempts, problem=one.problem)
+            for one in claimed
+        }
         for outcome in outcomes:
             pk = outcome.activity.instance_pk
             if pk not in works and pk in self._resident:
@@ -175,6 +180,8 @@ class TurnRunner:
         head = work.head
         if is_terminated_by(work.events):
             return self._terminated(work, history)
+        if work.problem:
+            return Stall(head, work.problem, self._settings.stall_retry)
         if work.attempts > self._settings.max_delivery_attempts:
             return Stall(head, _poison_reason(work.attempts - 1), None)
         if work.is_suspect and self._registry is default_registry:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import F
@@ -85,15 +85,15 @@ def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple
         heads = [(_head(columns[:-1]), columns[-1] + 1) for columns in batch]
         inbox = _read_inbox({head.pk: head.generation for head, _ in heads}, now)
         claimed = [
-            ClaimedInstance(head, tuple(events), tuple(ids), attempts)
+            ClaimedInstance(head, box.events, box.ids, attempts, box.problem)
             for head, attempts in heads
-            for ids, events in [inbox[head.pk]]
-            if events and head.status not in FINISHED
+            for box in [inbox[head.pk]]
+            if (box.events or box.problem) and head.status not in FINISHED
         ]
         held = {claim.head.pk for claim in claimed}
         _HOLD.run(worker, now + lease, list(held))
         # What is left came too late: its instance has finished, or goes on in another execution.
-        dropped = [row_id for pk, (ids, _) in inbox.items() if pk not in held for row_id in ids]
+        dropped = [row_id for pk, box in inbox.items() if pk not in held for row_id in box.ids]
         if dropped:
             _DROP.run(dropped)
     return claimed, len(batch) < len(found) or len(found) == limit or len(receivers) == window
@@ -176,21 +176,36 @@ _READ_INBOX = Statement(
 )
 
 
-def _read_inbox(generations: dict[int, int], now: datetime) -> dict[int, tuple[list[int], list[Event]]]:
-    """Return ids and events of the visible messages, in the order in which they happened.
+class _Inbox(NamedTuple):
+    """The visible messages of one instance."""
 
-    A message for an execution that is over has its id returned, so that it is removed, but not its event. Of a flood
-    there is one part, as it must fit into memory; the next turns take the rest.
+    ids: tuple[int, ...]
+    #: in the order in which they happened; not of those for an execution that is over, which are only removed
+    events: tuple[Event, ...]
+    #: why one cannot be read: a newer host has sent it
+    problem: str
+
+
+def _read_inbox(generations: dict[int, int], now: datetime) -> dict[int, _Inbox]:
+    """Return the visible messages by instance.
+
+    Of a flood there is one part, as it must fit into memory; the next turns take the rest.
     """
     ids: dict[int, list[int]] = defaultdict(list)
     arrived: dict[int, list[Event]] = defaultdict(list)
     due: dict[int, deque[Event]] = defaultdict(deque)
+    problems: dict[int, str] = {}
     for row_id, pk, generation, visible_at, *columns in _READ_INBOX.rows(list(generations), now, _MOST_MESSAGES):
         ids[pk].append(row_id)
         if generation is None or generation == generations[pk]:
             events = arrived[pk] if as_time(visible_at) == EPOCH else due[pk]
-            events.append(inbox_event(*columns))
-    return {pk: (ids[pk], list(_in_order(arrived[pk], due[pk]))) for pk in generations}
+            try:
+                events.append(inbox_event(*columns))
+            except LookupError as error:
+                problems[pk] = str(error)
+    return {
+        pk: _Inbox(tuple(ids[pk]), tuple(_in_order(arrived[pk], due[pk])), problems.get(pk, "")) for pk in generations
+    }
 
 
 def _in_order(arrived: Iterable[Event], due: deque[Event]) -> Iterator[Event]:

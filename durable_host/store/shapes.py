@@ -53,6 +53,8 @@ class ClaimedInstance:
     inbox_ids: tuple[int, ...]
     #: claims since the last committed turn, this one included
     attempts: int = 1
+    #: why its inbox cannot be read here; empty where it can
+    problem: str = ""
 
 
 #: one handing-out of an activity: its primary key, and the number of the attempt

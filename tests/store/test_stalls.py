@@ -10,6 +10,7 @@ import pytest
 
 from durable_host import OrchestrationContext, RuntimeStatus
 from durable_host.core.registry import Registry
+from durable_host.models import HistoryEvent
 from durable_host.store import clock, stalls
 from tests.store.conftest import MovingClock
 from tests.store.workbench import STORE, Workbench, assert_gap_free, row_counts, row_of
@@ -221,3 +222,27 @@ def test_each_worker_gets_its_turn_with_what_has_stalled(
         pauses.add(pause)
         moving_clock.advance(seconds=31)
     assert max(pauses) - min(pauses) > timedelta(seconds=1)  # not in step with anybody's sweeps
+
+
+@pytest.mark.parametrize("where", ["history", "inbox"])
+def test_it_stalls_at_an_event_that_a_newer_host_wrote(
+    bench: Workbench, moving_clock: MovingClock, waiting: str, where: str
+) -> None:
+    # given: beside one that is well, an instance with an event of a type that this host does not know
+    bench.client.start_new("leaf", instance_id="well")
+    rows = HistoryEvent.objects.filter(instance=row_of(waiting)) if where == "history" else row_of(waiting).inbox.all()
+    newer = rows.filter(event_type="TimerCreated" if where == "history" else "EventRaised")
+    known = newer.values_list("event_type", flat=True).get()
+    pk = newer.values_list("pk", flat=True).get()
+    rows.filter(pk=pk).update(event_type="SomethingNewer")
+    # when: a host works that replays
+    bench.run()
+    # then: it stalls and says why, and the other one goes on
+    assert "an event of type 'SomethingNewer'" in bench.status(waiting).stall_reason
+    assert "A newer version wrote it" in bench.status(waiting).stall_reason
+    assert bench.output("well") == "leaf"
+    # when: the newer host has it
+    rows.filter(pk=pk).update(event_type=known)
+    moving_clock.advance(seconds=31)
+    bench.run()
+    assert bench.output(waiting) == "done"

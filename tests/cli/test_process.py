@@ -19,7 +19,7 @@ import pytest
 
 from durable_host.client import DurableClient
 from durable_host.core.status import RuntimeStatus
-from tests.cli.conftest import MODULES, Run, bare, clean_env
+from tests.cli.conftest import MODULES, Run, bare, clean_env, durable
 from tests.services import PATIENCE, PROJECT, wait_until
 
 pytestmark = pytest.mark.once
@@ -42,7 +42,7 @@ def test_instances_from_start_to_purge(run: Run, worker_process: Start, tmp_path
     assert failed.code == 3, failed
     assert "Error: Instance 'f1' has failed: TaskFailedError" in failed.err
     assert "FileNotFoundError" in failed.out
-    entries = run("get-history", "f1", "--json").json()["entries"]
+    entries = durable("get-history", "f1", "--json").json()["entries"]
     assert [(one["kind"], one["name"], one["outcome"]) for one in entries] == [
         ("orchestration", "cli_read", "Started"),
         ("activity", "cli_needs", "Failed"),
@@ -50,12 +50,12 @@ def test_instances_from_start_to_purge(run: Run, worker_process: Start, tmp_path
     ]
 
     wanted.write_text("it is there")
-    assert run("rewind", "f1", "--reason", "file is there").code == 0
-    assert run("get-status", "f1", "--wait", "--json").json()["output"] == "it is there"
-    assert "Rewound" in run("get-history", "f1").out
-    assert "Failed" in run("get-history", "f1", "--execution", "0").out
+    assert durable("rewind", "f1", "--reason", "file is there").code == 0
+    assert durable("get-status", "f1", "--wait", "--json").json()["output"] == "it is there"
+    assert "Rewound" in durable("get-history", "f1").out
+    assert "Failed" in durable("get-history", "f1", "--execution", "0").out
 
-    removed = run("purge", "--status", "Completed", "--yes", "--json")
+    removed = durable("purge", "--status", "Completed", "--yes", "--json")
     assert removed.json() == {"operation": "purge", "removed": 2}
 
 
@@ -68,18 +68,18 @@ def test_an_instance_that_is_steered(run: Run, worker_process: Start) -> None:
         found = client.get_status("l1")
         return found is not None and found.runtime_status is status and found.custom_status is not None
 
-    run("start-new", "cli_listen", "--instance-id", "l1")
+    durable("start-new", "cli_listen", "--instance-id", "l1")
     wait_until(lambda: has(RuntimeStatus.RUNNING), "the instance to listen")
     assert run("suspend", "l1", "--reason", "lunch").code == 0
     wait_until(lambda: has(RuntimeStatus.SUSPENDED), "the suspension")
     waited = run("get-status", "l1", "--wait", "--timeout", "0.5")
     assert waited.code == 6
     assert "manage.py durable resume l1" in waited.err
-    assert run("resume", "l1").code == 0
-    assert run("raise-event", "l1", "go", "--data", '"hi"').code == 0
-    assert run("get-status", "l1", "--wait", "--json").json()["output"] == "HI"
+    assert durable("resume", "l1").code == 0
+    assert durable("raise-event", "l1", "go", "--data", '"hi"').code == 0
+    assert durable("get-status", "l1", "--wait", "--json").json()["output"] == "HI"
 
-    history = run("get-history", "l1", "--payloads", "--json").json()
+    history = durable("get-history", "l1", "--payloads", "--json").json()
     entries = {(one["kind"], one["outcome"]): one for one in history["entries"]}
     assert history["hiddenMarkers"] > 0
     assert entries["timer", "Cancelled"]["fireAt"] > entries["timer", "Cancelled"]["startedTime"]
@@ -87,11 +87,11 @@ def test_an_instance_that_is_steered(run: Run, worker_process: Start) -> None:
     assert entries["event received", "Received"]["input"] == "hi"
     assert entries["sub-orchestration", "Completed"]["instanceId"] == "l1-shout"
     assert entries["sub-orchestration", "Completed"]["result"] == "HI"
-    everything = run("get-history", "l1", "--all", "--json").json()["events"]
+    everything = durable("get-history", "l1", "--all", "--json").json()["events"]
     assert everything[0]["eventType"] == "OrchestratorStarted"
     assert not any("input" in event for event in everything)
 
-    run("restart", "l1", "--same-id")
+    durable("restart", "l1", "--same-id")
     ended = run("terminate", "l1", "--reason", "enough", "--wait", "--json")
     assert ended.code == 0, ended
     assert (ended.json()["runtimeStatus"], ended.json()["output"]) == ("Terminated", "enough")

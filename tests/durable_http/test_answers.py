@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import socket
+import threading
 import time
 import tracemalloc
 import zlib
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from durable_host.core.http_messages import HttpRetryFields
-from durable_host.durable_http import body
+from durable_host.durable_http import activity, body
 from durable_host.durable_http.errors import (
     HttpConnectionError,
     HttpContentError,
@@ -21,6 +22,7 @@ from durable_host.durable_http.errors import (
     HttpTimeoutError,
 )
 from tests.durable_http.server import Handler, Server
+from tests.services import PATIENCE
 
 from .conftest import Configure, send
 
@@ -116,7 +118,7 @@ def drip(handler: Handler) -> None:
     handler.send_response(200)
     handler.end_headers()
     try:
-        for _ in range(200):
+        while True:
             handler.wfile.write(b"x")
             time.sleep(0.05)
     except OSError:
@@ -139,7 +141,16 @@ def test_the_hosts_limit_ends_a_slow_answer(server: Server, configure: Configure
 
 
 def test_a_slow_name_server_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: time.sleep(0.6))
+    is_over = threading.Event()
+    timed_out = activity._timed_out
+
+    def over(*args: Any) -> Exception:
+        is_over.set()
+        return timed_out(*args)
+
+    # It answers once it has been given up: asyncio ends with the threads in which it asks names.
+    monkeypatch.setattr(activity, "_timed_out", over)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: is_over.wait(PATIENCE))
     with pytest.raises(TimeoutError, match="user specified"):
         send("GET", "http://slow.test/", timeout=timedelta(seconds=0.2))
 

@@ -66,6 +66,11 @@ class Observatory:
         self.insights.wait_for(lambda: self.calls() >= len(self.otlp.spans), "the same at the other backend")
         return status
 
+    def forget(self) -> None:
+        """Forget what has arrived, once all of it has."""
+        self.insights.clear()
+        self.otlp.clear()
+
     def calls(self) -> int:
         """Return how many spans have arrived at Application Insights."""
         return len(self.insights.rows("requests")) + len(self.insights.rows("dependencies"))
@@ -209,8 +214,18 @@ def test_a_fan_out_over_two_workers_is_one_trace(observatory: Observatory, tmp_p
     assert (story[0], story[-1]) == (("meeting", "Scheduled"), ("meeting", "Completed"))
 
 
-def test_measuring_a_tree_shows_each_file(observatory: Observatory, tmp_path: Path) -> None:
-    observatory.start_worker()
+def test_each_of_the_other_patterns_is_one_story_and_one_trace(observatory: Observatory, tmp_path: Path) -> None:
+    observatory.start_worker()  # one for all: a worker that tells takes seconds to start
+    measuring_a_tree_shows_each_file(observatory, tmp_path)
+    observatory.forget()
+    counting_primes_shows_each_part(observatory)
+    observatory.forget()
+    a_monitor_shows_its_timers_and_the_alert_that_it_sends(observatory)
+    observatory.forget()
+    an_approval_shows_who_was_waited_for_and_the_event(observatory)
+
+
+def measuring_a_tree_shows_each_file(observatory: Observatory, tmp_path: Path) -> None:
     root = make_tree(tmp_path / "tree", 40, 10)
     id_ = observatory.client.start_new("fan_out_fan_in", {"root": str(root)})
     files = observatory.finish(id_).output["files"]
@@ -226,8 +241,7 @@ def test_measuring_a_tree_shows_each_file(observatory: Observatory, tmp_path: Pa
     observatory.insights.wait_for(lambda: observatory.counts(id_, "measure_file") == states, "what was told of each")
 
 
-def test_counting_primes_shows_each_part(observatory: Observatory) -> None:
-    observatory.start_worker()
+def counting_primes_shows_each_part(observatory: Observatory) -> None:
     id_ = observatory.client.start_new("async_http_api", {"up_to": 20_000, "parts": 4})
     observatory.finish(id_)
     assert observatory.tree() == "\n".join(
@@ -240,8 +254,7 @@ def test_counting_primes_shows_each_part(observatory: Observatory) -> None:
     assert observatory.story(id_).count(("count_primes", "Completed")) == 4
 
 
-def test_a_monitor_shows_its_timers_and_the_alert_that_it_sends(observatory: Observatory) -> None:
-    observatory.start_worker()
+def a_monitor_shows_its_timers_and_the_alert_that_it_sends(observatory: Observatory) -> None:
     with serving(Site()) as url:
         watch = {
             "probe": {"url": f"{url}/ready"},
@@ -286,8 +299,7 @@ def test_a_monitor_shows_its_timers_and_the_alert_that_it_sends(observatory: Obs
     )
 
 
-def test_an_approval_shows_who_was_waited_for_and_the_event(observatory: Observatory) -> None:
-    observatory.start_worker()
+def an_approval_shows_who_was_waited_for_and_the_event(observatory: Observatory) -> None:
     id_ = observatory.client.start_new("human_interaction", EXPENSE)
     wait_until(lambda: queries.count_open_work("default")["waits"], "the question")
     observatory.client.raise_event(id_, "ApprovalEvent", True)

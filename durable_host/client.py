@@ -341,13 +341,14 @@ class DurableClient:
         with self._announced(instance_id, ExecutionRewound, reason=reason):
             ring_after_commit(rewinding.rewind(self._hub, instance_id, self._reason(reason), self._registry))
 
-    def release(self, instance_id: str) -> None:
-        """Have a stalled or parked instance tried again at once.
+    def release(self, instance_id: str, reason: str | None = None) -> None:
+        """Have a stalled or parked instance tried again at once; no history tells of it, and so not of the reason.
 
         Raises:
             InstanceNotFoundError: there is no such instance.
             InvalidOperationError: it is not stalled.
         """
+        self._reason(reason)
         ring_after_commit(stalls.release(self._hub, instance_id))
 
     def purge(self, instance_id: str, *, recursive: bool = True) -> int:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from durable_host.core.access import Operation, Permission, permission_for
-from durable_host.core.status import LEGAL_IN, RuntimeStatus
+from durable_host.core.status import LEGAL_IN, UNFINISHED, RuntimeStatus
 from durable_host.store.effects import OpenWork, Remains
 from durable_host.store.listing import CappedCount
 
@@ -21,6 +21,8 @@ class Verb(StrEnum):
     RESUME = "resume"
     TERMINATE = "terminate"
     REWIND = "rewind"
+    #: has a stalled or parked one tried again
+    RELEASE = "release"
     RESTART = "restart"
     #: begins another with the input of this one, which can be edited before
     RESTART_EDITED = "restart-edited"
@@ -37,6 +39,8 @@ class Action:
     icon: str
     #: statuses in which it is legal
     legal_in: frozenset[RuntimeStatus]
+    #: it is legal only where the instance is stalled
+    needs_stall: bool = False
     #: it ends or removes something: its button is red
     is_dangerous: bool = False
 
@@ -45,9 +49,9 @@ class Action:
         """What somebody needs for it."""
         return permission_for(self.operation)
 
-    def is_legal(self, status: str) -> bool:
+    def is_legal(self, status: str, *, is_stalled: bool = False) -> bool:
         """Tell whether it can be done to an instance of this status."""
-        return status in self.legal_in
+        return status in self.legal_in and (is_stalled or not self.needs_stall)
 
 
 class Holder(Protocol):
@@ -67,6 +71,14 @@ ACTIONS: dict[Verb, Action] = {
             label="Raise event",
             icon="bolt",
             legal_in=LEGAL_IN["raise an event to"],
+        ),
+        Action(
+            verb=Verb.RELEASE,
+            operation=Operation.RELEASE,
+            label="Try again",
+            icon="refresh",
+            legal_in=UNFINISHED,
+            needs_stall=True,
         ),
         Action(
             verb=Verb.SUSPEND,
@@ -123,9 +135,10 @@ ACTIONS: dict[Verb, Action] = {
 }
 
 
-def offered(status: str, user: Holder) -> tuple[Action, ...]:
+def offered(status: str, user: Holder, *, is_stalled: bool = False) -> tuple[Action, ...]:
     """Return what can be done to an instance of this status by this user, in the order to show it."""
-    return tuple(one for one in ACTIONS.values() if one.is_legal(status) and user.has_perm(one.permission.value))
+    legal = (one for one in ACTIONS.values() if one.is_legal(status, is_stalled=is_stalled))
+    return tuple(one for one in legal if user.has_perm(one.permission.value))
 
 
 # --- what an action would do -----------------------------------------------------------------------------------------
@@ -187,6 +200,13 @@ def _suspend(work: OpenWork) -> tuple[str, ...]:
             "Its sub-orchestration goes on: it is not suspended.",
             "Its {} sub-orchestrations go on: they are not suspended.",
         ),
+    )
+
+
+def _release(work: OpenWork) -> tuple[str, ...]:
+    return (
+        "A worker tries its next turn now. If a turn of it has ended a process, it is tried in a process of its own.",
+        "Nothing changes in its history. If it cannot go on this time either, it is set aside again.",
     )
 
 
@@ -263,5 +283,6 @@ def _listening(work: OpenWork, sentence: str) -> str:
 _OF_OPEN: dict[Verb, Callable[[OpenWork], tuple[str, ...]]] = {
     Verb.SUSPEND: _suspend,
     Verb.RESUME: _resume,
+    Verb.RELEASE: _release,
     Verb.TERMINATE: _terminate,
 }

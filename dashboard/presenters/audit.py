@@ -21,6 +21,7 @@ _DONE: dict[Operation, str] = {
     Operation.RESUME: "resumed",
     Operation.REWIND: "rewound",
     Operation.RESTART: "restarted",
+    Operation.RELEASE: "released",
     Operation.PURGE: "purged",
     Operation.PURGE_MANY: "purged many",
 }
@@ -35,6 +36,7 @@ _LABELS: dict[Operation, str] = {
     Operation.RESUME: "Resume",
     Operation.REWIND: "Rewind",
     Operation.RESTART: "Restart",
+    Operation.RELEASE: "Release",
     Operation.PURGE: "Purge",
     Operation.PURGE_MANY: "Purge many",
 }

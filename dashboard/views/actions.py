@@ -53,7 +53,7 @@ def action(request: HttpRequest, instance_id: str, verb: str) -> HttpResponse:
 def _ask(request: HttpRequest, one: Action, status: OrchestrationStatus) -> HttpResponse:
     if not can(request, one.permission):
         raise MissingPermissionError(one.permission)
-    if not one.is_legal(status.runtime_status):
+    if not _is_legal(one, status):
         return _page(request, one, status, form_for(one.verb), code=_CONFLICT)
     initial = {"event_name": request.GET["event"]} if "event" in request.GET else None
     return _page(request, one, status, form_for(one.verb, initial=initial))
@@ -146,6 +146,7 @@ _DEEDS: dict[Verb, Callable[[HttpRequest, Deed, OrchestrationStatus, dict[str, A
     Verb.SUSPEND: _steer("suspend", "It is asked to pause, and does so before its next turn."),
     Verb.RESUME: _steer("resume", "It goes on."),
     Verb.TERMINATE: _steer("terminate", "It is asked to end; a worker sees to it now."),
+    Verb.RELEASE: _steer("release", "It is tried again."),
     Verb.REWIND: _steer("rewind", "It is rewound; what failed runs again."),
     Verb.RESTART: _restart,
     Verb.PURGE: _purge,
@@ -177,18 +178,23 @@ def _page(
     code: int = 200,
 ) -> HttpResponse:
     """Show what an action would do and ask for it; where it is not legal now, why, and what is legal instead."""
-    is_legal = one.is_legal(status.runtime_status)
+    is_legal = _is_legal(one, status)
+    possible = offered(status.runtime_status, request.user, is_stalled=bool(status.stall_reason))
     context = {
         "action": one,
         "one": status,
         "form": form,
         "refusal": refusal if is_legal else "",
-        "others": [other for other in offered(status.runtime_status, request.user) if other.verb is not one.verb],
+        "others": [other for other in possible if other.verb is not one.verb],
     }
     if is_legal:
         return render(request, "dashboard/actions/page.html", context | _would_do(request, one, status), status=code)
     legal_in = [each for each in RuntimeStatus if each in one.legal_in and each is not RuntimeStatus.CONTINUED_AS_NEW]
     return render(request, "dashboard/actions/illegal.html", context | {"legal_in": legal_in}, status=code)
+
+
+def _is_legal(one: Action, status: OrchestrationStatus) -> bool:
+    return one.is_legal(status.runtime_status, is_stalled=bool(status.stall_reason))
 
 
 def _would_do(request: HttpRequest, one: Action, status: OrchestrationStatus) -> dict[str, Any]:

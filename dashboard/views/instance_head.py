@@ -31,7 +31,7 @@ from durable_host.store.limits import TooSlowError
 from durable_host.telemetry import kusto
 
 #: actions that stand beside the title, where they are legal; the others are in the menu
-_IN_SIGHT = frozenset({Verb.REWIND, Verb.RESUME, Verb.SUSPEND, Verb.RESTART})
+_IN_SIGHT = frozenset({Verb.REWIND, Verb.RELEASE, Verb.RESUME, Verb.SUSPEND, Verb.RESTART})
 _SHOWN_CHILDREN = 20
 _SHOWN_OPEN = 6
 _SHORT_STATUS = 100
@@ -225,7 +225,7 @@ def action_links(request: HttpRequest, status: OrchestrationStatus) -> list[Acti
     """Return what whoever looks may do to an instance in this status, and where."""
     links = (
         ActionLink(one, _action_url(status.instance_id, one.verb))
-        for one in offered(status.runtime_status, request.user)
+        for one in offered(status.runtime_status, request.user, is_stalled=bool(status.stall_reason))
     )
     return [link for link in links if link.url]
 

@@ -10,7 +10,9 @@ from django.urls.resolvers import RoutePattern
 
 from durable_host import links
 
-_OPERATIONS = {word.lower(): word for word in ("raiseEvent", "terminate", "suspend", "resume", "rewind", "restart")}
+_OPERATIONS = {
+    word.lower(): word for word in ("raiseEvent", "terminate", "suspend", "resume", "rewind", "restart", "release")
+}
 
 
 class Mount(Enum):

@@ -46,6 +46,7 @@ class Operation(StrEnum):
     RESUME = "resume"
     REWIND = "rewind"
     RESTART = "restart"
+    RELEASE = "release"
     PURGE = "purge"
     PURGE_MANY = "purgeMany"
 
@@ -61,12 +62,13 @@ SCOPE_OF: dict[Operation, Scope] = {
     Operation.RESUME: Scope.MANAGE,
     Operation.REWIND: Scope.MANAGE,
     Operation.RESTART: Scope.MANAGE,
+    Operation.RELEASE: Scope.MANAGE,
     Operation.PURGE: Scope.PURGE,
     Operation.PURGE_MANY: Scope.PURGE,
 }
 
-#: operations on one instance that is there already: each has an address of its own in the check-status payload
-ON_ONE_INSTANCE = frozenset(Operation) - {Operation.LIST, Operation.START, Operation.PURGE_MANY}
+#: operations on one instance of which each has an address of its own in the check-status payload (Durable Functions)
+ON_ONE_INSTANCE = frozenset(Operation) - {Operation.LIST, Operation.START, Operation.PURGE_MANY, Operation.RELEASE}
 
 #: scope → the Django permission that gives a logged-in user the same right
 PERMISSION_OF: dict[Scope, str] = {

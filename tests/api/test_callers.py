@@ -31,6 +31,7 @@ REQUESTS: dict[Operation, tuple[str, str, int]] = {
     Operation.RESUME: ("POST", "instances/paused/resume", 202),
     Operation.REWIND: ("POST", "instances/failed/rewind", 202),
     Operation.RESTART: ("POST", "instances/done/restart", 202),
+    Operation.RELEASE: ("POST", "instances/stuck/release", 202),
     Operation.PURGE: ("DELETE", "instances/done", 200),
     Operation.PURGE_MANY: ("DELETE", "instances?createdTimeFrom=2020-01-01", 200),
 }
@@ -39,10 +40,13 @@ REQUESTS: dict[Operation, tuple[str, str, int]] = {
 @pytest.fixture
 def world(api: Api) -> Api:
     """Instances for every request."""
-    for name, instance_id in (("Approval", "open"), ("Approval", "paused"), ("Echo", "done"), ("Fragile", "failed")):
+    for instance_id in ("open", "paused", "stuck"):
+        api.start("Approval", '"/nowhere"', instance_id)
+    for name, instance_id in (("Echo", "done"), ("Fragile", "failed")):
         api.start(name, '"/nowhere"', instance_id)
     api.post("instances/paused/suspend")
     api.work()
+    Instance.objects.filter(instance_id="stuck").update(stall_reason="Parked")
     AuditRecord.objects.all().delete()
     return api
 
@@ -99,7 +103,8 @@ def test_a_key_is_taken_from_three_places(world: Api) -> None:
 
 def test_a_pattern_bounds_a_key(world: Api) -> None:
     key = make_key("approvals", *Scope, name_pattern="App*l")
-    assert [one["instanceId"] for one in world.get("instances?order=oldest", key=key).json()] == ["open", "paused"]
+    listed = world.get("instances?order=oldest", key=key).json()
+    assert [one["instanceId"] for one in listed] == ["open", "paused", "stuck"]
     assert world.get("instances/open", key=key).status_code == 202
     assert world.post("orchestrators/Approval", key=key).status_code == 202
     for path in (

@@ -27,7 +27,7 @@ ROUTES = {
     f"{BASE}/instances/{{instanceId}}/raiseEvent/{{eventName}}": {"post"},
     **{
         f"{BASE}/instances/{{instanceId}}/{one}": {"post"}
-        for one in ("terminate", "suspend", "resume", "rewind", "restart")
+        for one in ("terminate", "suspend", "resume", "rewind", "restart", "release")
     },
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from durable_host.client import DurableClient
 from durable_host.core.access import ROLES, Operation
 from durable_host.core.digest import Outcome
 from durable_host.core.status import RuntimeStatus
-from durable_host.models import AuditRecord, EventWait, PendingEvent
+from durable_host.models import AuditRecord, EventWait, Instance, PendingEvent
 from durable_host.store import audit
 from durable_host.store.effects import OpenWork, Remains
 from durable_host.store.listing import CappedCount
@@ -93,6 +94,16 @@ def test_only_what_the_status_and_the_person_allow_is_offered(status: str, role:
     assert [one.verb.value for one in offered(status, Holder(role))] == verbs.split()
 
 
+def test_only_a_stalled_one_can_be_tried_again() -> None:
+    assert [one.verb for one in offered(R.RUNNING, Holder("operator"), is_stalled=True)] == [
+        Verb.RAISE_EVENT,
+        Verb.RELEASE,
+        Verb.SUSPEND,
+        Verb.TERMINATE,
+    ]
+    assert not ACTIONS[Verb.RELEASE].is_legal(R.COMPLETED, is_stalled=True)
+
+
 def test_the_effects_count_what_is_there_and_say_nothing_of_what_is_not() -> None:
     work = OpenWork(
         running=CappedCount(1), waiting=CappedCount(1000, True), timers=NONE, events=("Go", "Stop"),
@@ -143,7 +154,7 @@ def test_a_page_opens_for_those_who_may_and_says_why_not_to_others(role: str, as
     client, holder = as_role(role), Holder(role)
     for verb, action in ACTIONS.items():
         where = "wait-1" if action.is_legal("Running") else "failed-1"
-        if verb in (Verb.RESUME, Verb.RESTART_EDITED):
+        if verb in (Verb.RESUME, Verb.RELEASE, Verb.RESTART_EDITED):
             continue
         response = client.get(address(where, verb))
         assert response.status_code == (200 if holder.has_perm(action.permission.value) else 403), verb
@@ -174,6 +185,25 @@ def test_suspend_and_resume(as_role: As, start: Start, work: Work) -> None:
     work()
     assert status_of("wait-1") == "Completed"
     assert audited(Operation.SUSPEND) == [("operator", "done", "maintenance")]
+
+
+def test_a_parked_instance_is_tried_again_when_somebody_says_so(as_role: As, start: Start, work: Work) -> None:
+    start("page_patience", None, "wait-1")
+    client = as_role("operator")
+    refused = client.get(address("wait-1", "release"))
+    assert refused.status_code == 409
+    assert "Try again is possible only while it is stalled." in refused.content.decode()
+    DurableClient().raise_event("wait-1", "GoOn", "at last")
+    never = datetime(9000, 1, 1, tzinfo=UTC)
+    Instance.objects.update(stall_reason="Parked: 5 turns…", parked_under="old code", available_at=never)
+    work()
+    assert status_of("wait-1") == "Running"
+    page = client.get("/instances/wait-1/").content.decode()
+    assert address("wait-1", "release") in page
+    send(client, "wait-1", "release", reason="the memory was full")
+    work()
+    assert status_of("wait-1") == "Completed"
+    assert audited(Operation.RELEASE) == [("operator", "done", "the memory was full")]
 
 
 def test_terminate_ends_sub_orchestrations_too_and_wants_to_know_why(as_role: As, start: Start, work: Work) -> None:

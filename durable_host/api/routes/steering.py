@@ -20,6 +20,7 @@ _STEERS: dict[Operation, tuple[Callable[..., None], str]] = {
     Operation.SUSPEND: (DurableClient.suspend, "Pause an instance"),
     Operation.RESUME: (DurableClient.resume, "Let a paused instance go on"),
     Operation.REWIND: (DurableClient.rewind, "Take a failed instance back to before its failure"),
+    Operation.RELEASE: (DurableClient.release, "Have a stalled or parked instance tried again at once"),
 }
 
 

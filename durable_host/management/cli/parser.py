@@ -216,6 +216,7 @@ SUBCOMMANDS = (
     Subcommand("suspend", "Pause an instance; events are kept.", _with_reason, steering.suspend),
     Subcommand("resume", "Let a suspended instance go on.", _with_reason, steering.resume),
     Subcommand("rewind", "Take a failed instance back to before its failure.", _with_reason, steering.rewind),
+    Subcommand("release", "Have a stalled or parked instance tried again.", _instance, steering.release),
     Subcommand("restart", "Start a finished instance again with its input.", _restart, starting.restart),
     Subcommand("purge", "Remove finished instances with their histories.", _purge, steering.purge),
     Subcommand("retention", "Show what is kept how long, and what goes next.", _nothing, keeping.retention),

@@ -1,4 +1,4 @@
-"""``raise-event``, ``terminate``, ``suspend``, ``resume``, ``rewind`` and ``purge``."""
+"""``raise-event``, ``terminate``, ``suspend``, ``resume``, ``rewind``, ``release`` and ``purge``."""
 
 from __future__ import annotations
 
@@ -61,6 +61,12 @@ def rewind(work: Work, options: Namespace) -> None:
     """Take a failed instance back to before its failure."""
     work.client.rewind(options.instance_id, options.reason)
     _asked(work, options.instance_id, "rewind", "It is running again from before its failure")
+
+
+def release(work: Work, options: Namespace) -> None:
+    """Have a stalled or parked instance tried again."""
+    work.client.release(options.instance_id)
+    _asked(work, options.instance_id, "release", "A worker tries it again now")
 
 
 def _asked(work: Work, instance_id: str, operation: str, meaning: str) -> None:

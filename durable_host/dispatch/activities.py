@@ -16,7 +16,7 @@ from durable_host.conf import HostSettings
 from durable_host.core.errors import did_you_mean
 from durable_host.core.failure import FailureDetails
 from durable_host.core.payload import PayloadCodec
-from durable_host.core.registry import ActivitySpec, Registry, default_registry
+from durable_host.core.registry import Registry, default_registry
 from durable_host.store.shapes import ActivityOutcome, ClaimedActivity
 from durable_host.telemetry.propagation import activity_context
 
@@ -98,13 +98,16 @@ class ActivityPool:
         attempt = Attempt(activity, spec, self._codec)
         with self._lock:
             self._running.add(attempt)
-        if _is_known_to_children(spec):
-            if spec.isolated or activity.attempt > 1:  # the worker that had it first has died: this one shall not
-                self._threads.submit(self._run_apart, attempt)
-                return
-        elif activity.attempt > self._most_deaths:
+        may_go_apart = default_registry.activities.get(spec.name) is spec  # and not in a registry made by hand
+        if may_go_apart and (spec.isolated or activity.attempt > 1):  # the worker that had it first has died
+            self._threads.submit(self._run_apart, attempt)
+        elif activity.attempt > self._most_deaths and not may_go_apart:
             self._finish(attempt, poisonous(activity, self._most_deaths))
-            return
+        else:
+            self._run_here(attempt)
+
+    def _run_here(self, attempt: Attempt) -> None:
+        spec = attempt.spec
         if spec.timeout is not None:
             deadline = time.monotonic() + spec.timeout.total_seconds()
             heapq.heappush(self._deadlines, (deadline, next(self._numbers), attempt))
@@ -178,11 +181,13 @@ class ActivityPool:
             done = self._outlive(attempt)
         if done is not None:
             self._finish(attempt, done)
+        elif not self._children.is_closed:
+            self._run_here(attempt)
 
     def _outlive(self, attempt: Attempt) -> Done | None:
         """Run it in a process of its own, and in another where that dies; only these deaths are held against it.
 
-        Return None where the worker stops meanwhile: the activity is handed back.
+        Return None where the worker stops meanwhile, and where no other process knows the function.
         """
         last = ""
         while attempt.deaths < self._most_deaths:
@@ -196,10 +201,11 @@ class ActivityPool:
                 time.sleep(_PAUSE * attempt.deaths)  # the memory that it took may be needed again
         return poisonous(attempt.activity, attempt.deaths, last)
 
-    def _ask_child(self, attempt: Attempt) -> Done:
+    def _ask_child(self, attempt: Attempt) -> Done | None:
         limit = attempt.spec.timeout.total_seconds() if attempt.spec.timeout else None
         try:
-            done: Done = self._children.call(RUN_ACTIVITY, attempt.activity, attempt.deaths, limit=limit)
+            module = attempt.spec.function.__module__
+            done: Done | None = self._children.call(RUN_ACTIVITY, module, attempt.activity, attempt.deaths, limit=limit)
         except ChildTimeoutError as timeout:
             return attempt.outran(timeout.stack)
         return done
@@ -210,11 +216,6 @@ def _outcome(attempt: Attempt) -> ActivityOutcome:
         return attempt.completed(attempt.call())
     except BaseException as error:  # user code: the activity; SystemExit fails it, not the worker
         return attempt.failed(error)
-
-
-def _is_known_to_children(spec: ActivitySpec) -> bool:
-    """A child has the functions that the project registers when it is loaded, and none of a registry made by hand."""
-    return default_registry.activities.get(spec.name) is spec
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

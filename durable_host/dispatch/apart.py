@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import import_module
 
 from django.db import connections
 
@@ -28,9 +29,18 @@ RUN_ACTIVITY = f"{__name__}.run_activity"
 DECIDE_TURN = f"{__name__}.decide_turn"
 
 
-def run_activity(activity: ClaimedActivity, deaths: int) -> ActivityOutcome | Committed:
-    """Run an activity in this process, which has nothing else to do."""
-    spec = default_registry.activities[activity.name]
+def run_activity(module: str, activity: ClaimedActivity, deaths: int) -> ActivityOutcome | Committed | None:
+    """Run an activity in this process, which has nothing else to do. Return None where it does not know the function.
+
+    Args:
+        module: where its function is; the settings may not name it.
+        activity: the delivery.
+        deaths: processes that it has ended in this delivery.
+    """
+    import_module(module)
+    spec = default_registry.activities.get(activity.name)
+    if spec is None:  # registered by hand
+        return None
     codec = PayloadCodec(host_settings().max_payload_bytes)
     attempt = Attempt(activity, spec, codec, deaths=deaths)
     pipeline.start("worker")
@@ -42,6 +52,20 @@ def run_activity(activity: ClaimedActivity, deaths: int) -> ActivityOutcome | Co
         pipeline.flush()  # a child leaves without any farewell
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnOrder:
+    """The turn that a child is to decide."""
+
+    #: where the orchestrator is; the settings may not name it
+    module: str
+    name: str
+    instance_id: str
+    generation: int
+    history: Sequence[Record]
+    events: Sequence[HistoryEvent]
+    now: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Decided:
     """What a turn decided."""
@@ -50,16 +74,20 @@ class Decided:
     started: ExecutionStarted | None
 
 
-def decide_turn(
-    instance_id: str, generation: int, history: Sequence[Record], events: Sequence[HistoryEvent], now: datetime
-) -> Decided | str:
-    """Replay an execution and decide its next turn; return why this is not possible, where it is not."""
+def decide_turn(order: TurnOrder) -> Decided | str | None:
+    """Replay an execution and decide its next turn; return why this is not possible, where it is not.
+
+    Return None where this process does not know the orchestrator.
+    """
+    import_module(order.module)
+    if order.name not in default_registry.orchestrators:  # registered by hand
+        return None
     settings = host_settings()
     codec = PayloadCodec(settings.max_payload_bytes)
-    execution = Execution(default_registry, codec, instance_id, generation, settings.limits)
+    execution = Execution(default_registry, codec, order.instance_id, order.generation, settings.limits)
     try:
-        execution.replay(from_record(record) for record in history)
-        return Decided(execution.turn(events, now), execution.started)
+        execution.replay(from_record(record) for record in order.history)
+        return Decided(execution.turn(order.events, order.now), execution.started)
     except (NonDeterminismError, UnknownOrchestratorError) as error:
         return str(error)
     except Exception as error:  # as in a worker: a history that this version cannot read

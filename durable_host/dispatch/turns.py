@@ -23,7 +23,7 @@ from durable_host.store import clock, rows
 from durable_host.store.shapes import ActivityOutcome, ClaimedInstance, InstanceHead, Receipt, Stall, TurnWrite
 from durable_host.telemetry import meters
 
-from .apart import DECIDE_TURN
+from .apart import DECIDE_TURN, TurnOrder
 from .children import ChildError, Children
 from .witness import Witness
 
@@ -184,8 +184,8 @@ class TurnRunner:
             return Stall(head, work.problem, self._settings.stall_retry)
         if work.attempts > self._settings.max_delivery_attempts:
             return Stall(head, _poison_reason(work.attempts - 1), None)
-        if work.is_suspect and self._registry is default_registry:
-            return self._decide_apart(work, list(history))
+        if work.is_suspect and (apart := self._decide_apart(work, list(history))) is not None:
+            return apart
         try:
             began = time.perf_counter()
             self.current = (head, time.monotonic())
@@ -216,16 +216,31 @@ class TurnRunner:
             keeps_running=is_busy,
         )
 
-    def _decide_apart(self, work: _Work, history: list[Record]) -> TurnWrite | Stall:
-        """Have a suspect's turn decided in a process of its own, so that it ends nothing else."""
-        head, limit = work.head, self._settings.turn_timeout.total_seconds()
+    def _decide_apart(self, work: _Work, history: list[Record]) -> TurnWrite | Stall | None:
+        """Have a suspect's turn decided in a process of its own, so that it ends nothing else.
+
+        Return None where no other process knows its function.
+        """
+        head = work.head
+        spec = self._registry.orchestrators.get(head.name)
+        if spec is None or spec is not default_registry.orchestrators.get(head.name):
+            return None
         self._witness.replay(head, history)
+        order = TurnOrder(
+            module=spec.function.__module__,
+            name=head.name,
+            instance_id=head.instance_id,
+            generation=head.generation,
+            history=history,
+            events=work.events,
+            now=clock.now(),
+        )
         try:
-            decided = self._children.call(
-                DECIDE_TURN, head.instance_id, head.generation, history, work.events, clock.now(), limit=limit
-            )
+            decided = self._children.call(DECIDE_TURN, order, limit=self._settings.turn_timeout.total_seconds())
         except ChildError as death:
             return self._suspected(work, str(death))
+        if decided is None:
+            return None
         if isinstance(decided, str):
             return Stall(head, decided, self._settings.stall_retry)
         self._deciding[head.pk] = None

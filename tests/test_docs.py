@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from durable_host import RuntimeStatus
+import durable_host
+from durable_host import ActivityContext, RuntimeStatus
 from durable_host.client import DurableClient
 from durable_host.conf import HostSettings
-from durable_host.core.registry import default_registry
+from durable_host.core import registry
+from durable_host.core.registry import Registry, default_registry
 from durable_host.dispatch import doorbell
 from durable_host.dispatch.host import Host
 from tests.services import PROJECT
@@ -62,3 +66,16 @@ def test_every_make_target_of_the_readme_exists() -> None:
     shown = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     for target in re.findall(r"`make (\w+)`", README):
         assert f"make {target}" in shown, target
+
+
+def test_the_activities_in_the_guarantees_are_what_the_text_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = Registry()
+    monkeypatch.setattr(registry, "default_registry", shown)
+    payments, names = Mock(), {**vars(durable_host), "timedelta": timedelta}
+    for example in re.findall(r"```python\n(.*?)```", (PROJECT / "docs/guarantees.md").read_text(), re.DOTALL):
+        exec(example, {**names, "payments": payments})  # noqa: S102  our own page
+    charge, book, convert = shown.activities.values()
+    context = ActivityContext(instance_id="o-1", task_id=0, name=charge.name, attempt=2, idempotency_key="the key")
+    charge.function(order_id="42", **{str(charge.context_parameter): context})
+    payments.charge.assert_called_once_with("42", idempotency_key="the key")
+    assert (book.transactional, convert.isolated) == (True, True)

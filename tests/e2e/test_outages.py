@@ -1,4 +1,4 @@
-"""A PostgreSQL that is stopped and started again, under a web server and a worker that nobody restarts."""
+"""Redis and PostgreSQL are away and come back, under a web server and a worker that nobody restarts."""
 
 from __future__ import annotations
 
@@ -37,9 +37,17 @@ def postgres() -> Iterator[PostgresCluster]:
 
 
 @pytest.fixture
-def own_env(live_env: dict[str, str], postgres: PostgresCluster) -> dict[str, str]:
-    """The environment of processes that work on that server."""
-    env = {**worker_env(live_env), "DATABASE_URL": postgres.url}
+def redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    """A Redis of this test's own, not started yet."""
+    server = EmbeddedRedis(tmp_path / "own.sock", tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_env(live_env: dict[str, str], postgres: PostgresCluster, redis: EmbeddedRedis) -> dict[str, str]:
+    """The environment of processes that work on these servers."""
+    env = {**worker_env(live_env), "DATABASE_URL": postgres.url, "REDIS_URL": f"unix://{redis.socket}?db=0"}
     migrate = [sys.executable, str(PROJECT / "manage.py"), "migrate", "-v", "0"]
     subprocess.run(migrate, env=env, check=True, cwd=PROJECT)
     return env
@@ -70,19 +78,25 @@ def readiness(site: Site) -> tuple[int, str]:
     return answer.status_code, answer.json()["status"]
 
 
-def test_web_and_worker_live_through_a_stop_of_the_database(
+def test_web_and_worker_live_through_the_absence_of_either(
     site: Site,
     browser: httpx.Client,
     own_env: dict[str, str],
     postgres: PostgresCluster,
-    redis_server: EmbeddedRedis,
+    redis: EmbeddedRedis,
     worker_process: Callable[..., Popen[bytes]],
 ) -> None:
-    # given: an instance that waits
+    # given: no Redis; then: starts are accepted, the page says what it costs, and the sweep finds the work
     worker = worker_process(**own_env)
+    wait_until(lambda: readiness(site) == (200, "degraded"), "the site to serve without Redis")
     wait_until(lambda: accepted(site, "orchestrators/letters/one", 1), "the start to be accepted")
     wait_until(lambda: site.http.get(f"{API}/instances/one").json()["runtimeStatus"] == "Running", "its wait")
-    assert readiness(site) == (200, "ready")
+    assert "Redis is away: everything works, but later" in browser.get("/").text
+
+    # when: it comes; then: nothing more is to be said
+    redis.start()
+    wait_until(lambda: readiness(site) == (200, "ready"), "the site to see Redis")
+    wait_until(lambda: "Redis is away" not in browser.get("/").text, "the page to have seen it, too")
 
     # when: the database is stopped
     postgres.halt()

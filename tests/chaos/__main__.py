@@ -10,11 +10,13 @@ import argparse
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ _ASKING = "import django; django.setup(); from tests.chaos import process; proce
 def main() -> int:
     """Run it."""
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that its servers and workers end with it
     console = Console(highlight=False)
     seed, seconds = options.seed, options.minutes * 60
     console.print(f"Chaos on {options.database} for {options.minutes:g} minutes, seed {seed}.")
@@ -57,14 +60,17 @@ def main() -> int:
 def _run(stage: Stage, plan: list[Fault], seed: int, seconds: float, console: Console) -> dict[str, Any]:
     """Have the load run while the plan goes on; return what was found."""
     argv = [sys.executable, "-c", _ASKING, str(seed), str(seconds)]
-    with stage, open(stage.directory / "clients.log", "w", encoding="utf-8") as log:
+    with ExitStack() as cleanup:
+        cleanup.enter_context(stage)
+        log = cleanup.enter_context(open(stage.directory / "clients.log", "w", encoding="utf-8"))
         asking = subprocess.Popen(argv, env=stage.env, cwd=PROJECT, stdout=subprocess.PIPE, stderr=log, text=True)
-        with asking:
-            assert asking.stdout is not None
-            asking.stdout.readline()
-            hits = _follow(plan, stage, console)
-            console.print("Nothing fails any more; what is open comes to its end.")
-            said = asking.communicate()[0]
+        cleanup.enter_context(asking)
+        cleanup.callback(asking.kill)  # before it is waited for: without the stage it would never end
+        assert asking.stdout is not None
+        asking.stdout.readline()
+        hits = _follow(plan, stage, console)
+        console.print("Nothing fails any more; what is open comes to its end.")
+        said = asking.communicate()[0]
     if asking.returncode:
         raise RuntimeError(f"The clients failed: {Path(log.name).read_text(encoding='utf-8')[-2000:]}")
     found: dict[str, Any] = json.loads(said.splitlines()[-1])
@@ -76,13 +82,13 @@ def _follow(plan: list[Fault], stage: Stage, console: Console) -> Counter[Kind]:
     begun = time.monotonic()
     hits: Counter[Kind] = Counter()
     for fault in plan:
-        time.sleep(max(0.0, begun + fault.at - time.monotonic()))  # not a wait: the moment of the fault
+        stage.wait(begun + fault.at)
         stage.tend()
         hit = stage.inflict(fault)
         lasts = f" for {fault.lasts:.1f} s" if fault.lasts else ""
         console.print(f"{fault.at:7.1f} s  {fault.kind}{lasts}  [dim]{hit or 'nothing was there to hit'}[/dim]")
         hits[fault.kind] += bool(hit)
-    stage.calm()
+    stage.wait()
     stage.tend()
     return hits
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import signal
@@ -9,10 +10,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from itertools import count
 from pathlib import Path
-from threading import Timer
 from typing import Self
 
 import psycopg
@@ -51,7 +53,9 @@ class Stage:
         self._cluster = PostgresCluster() if database == "postgres" else None
         self._pools: list[tuple[subprocess.Popen[bytes], ExitStack]] = []
         self._cleanup = ExitStack()
-        self._alarms: list[Timer] = []
+        #: what ends when, on the monotonic clock
+        self._ends: list[tuple[float, int, Callable[[], object]]] = []
+        self._numbers = count()
 
     def __enter__(self) -> Self:
         with ExitStack() as cleanup:
@@ -106,10 +110,14 @@ class Stage:
                 cleanup.close()
                 self._pools[number] = self._start_pool()
 
-    def calm(self) -> None:
-        """Wait until the last fault is over."""
-        for alarm in self._alarms:
-            alarm.join()
+    def wait(self, moment: float = float("inf")) -> None:
+        """Wait until a moment on the monotonic clock, or until the last fault is over; end those that are."""
+        while self._ends and self._ends[0][0] <= moment:
+            at, _, end = heapq.heappop(self._ends)
+            time.sleep(max(0.0, at - time.monotonic()))
+            end()
+        if moment < float("inf"):
+            time.sleep(max(0.0, moment - time.monotonic()))
 
     def _kill_worker(self, fault: Fault) -> str:
         return self._signal_worker(fault, signal.SIGKILL)
@@ -184,19 +192,19 @@ class Stage:
         return ""
 
     def _lock_database(self, fault: Fault) -> str:
-        connection = sqlite3.connect(
-            self.directory / "chaos.sqlite3", timeout=20, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("BEGIN IMMEDIATE")
+        connection = sqlite3.connect(self.directory / "chaos.sqlite3", timeout=1, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:  # by another such fault, or by a worker that is paused
+            connection.close()
+            return ""
         self._later(fault.lasts, connection.close)
         return "the file"
 
     # --- helpers ---------------------------------------------------------------------------------------------------
 
     def _later(self, seconds: float, act: Callable[[], object]) -> None:
-        alarm = Timer(seconds, act)
-        alarm.start()
-        self._alarms.append(alarm)
+        heapq.heappush(self._ends, (time.monotonic() + seconds, next(self._numbers), act))
 
     def _redis_client(self) -> Redis:
         return Redis.from_url(redis_socket_url(self._redis.socket))

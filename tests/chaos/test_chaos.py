@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import missing
-from tests.services import PROJECT
+from tests.services import running
 
 from .plan import Kind, make_plan
 
@@ -21,15 +21,17 @@ MINUTES = 0.4
 
 @pytest.mark.e2e
 @pytest.mark.slow
-def test_nothing_is_lost_and_nothing_happens_twice_whatever_fails() -> None:
+def test_nothing_is_lost_and_nothing_happens_twice_whatever_fails(tmp_path: Path) -> None:
     seed = os.environ.get("TEST_SEED") or str(random.randrange(10**6))
     database = os.environ.get("TEST_DATABASE", "sqlite")
     argv = ["--database", database, "--minutes", str(MINUTES), "--seed", seed]
-    run = subprocess.run([sys.executable, "-m", "tests.chaos", *argv], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
-    print(run.stdout)
-    if run.returncode == 2:
-        missing(run.stdout.splitlines()[-1])
-    assert run.returncode == 0
+    log = tmp_path / "chaos.log"
+    with running([sys.executable, "-m", "tests.chaos", *argv], {}, log) as chaos:
+        result = chaos.wait()
+    print(log.read_text())
+    if result == 2:
+        missing(log.read_text().splitlines()[-1])
+    assert result == 0
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])

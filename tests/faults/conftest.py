@@ -39,7 +39,7 @@ def effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def fault_env(live_env: dict[str, str], fuse: Fuse, effects: Path) -> dict[str, str]:
     """The environment of a process with fault points and the patterns."""
-    env = worker_env(live_env, MAX_DELIVERY_ATTEMPTS=1000)
+    env = worker_env(live_env, MAX_DELIVERY_ATTEMPTS=1000, **BRIEF_LEASES)
     modules = f"{patterns.__name__},tests.faults.armed"
     return {**env, "DURABLE_MODULES": modules, FUSE: str(fuse.path), EFFECTS: str(effects)}
 

@@ -33,7 +33,7 @@ pytestmark = [*E2E, pytest.mark.slow]
 
 IN_WORKERS = [point for point in Point if not point.is_of_client]
 #: seconds; longer than a lease
-ASLEEP = 2.5
+ASLEEP = 1.5
 
 
 class Batch:
@@ -117,7 +117,7 @@ def test_nobody_can_tell_afterwards_that_a_worker_failed(
     for point, batch in batches.items():
         assert batch.results() == expected, point
         assert set(batch.effects()) == once, point
-    assert_whole(client)
+    assert_whole()
 
 
 def wake_later(burnt: Path) -> threading.Thread:

@@ -28,7 +28,8 @@ from durable_host.client import DurableClient
 from durable_host.core.errors import InvalidOperationError
 from durable_host.core.status import FINISHED
 from durable_host.dispatch import doorbell, host
-from durable_host.dispatch.activities import ActivityPool, Key
+from durable_host.dispatch.activities import ActivityPool, Done
+from durable_host.dispatch.attempt import Attempt
 from durable_host.dispatch.host import Host
 from durable_host.models import EventWait, Instance
 from durable_host.store import clock
@@ -70,9 +71,10 @@ class HeldPool(ActivityPool):
         super().start(self.held.pop(number % len(self.held)))
         assert self._ended.wait(PATIENCE)
 
-    def _finish(self, key: Key, outcome: ActivityOutcome, **options: Any) -> bool:
-        Machine.delivered.append(outcome)
-        is_first = super()._finish(key, outcome, **options)
+    def _finish(self, attempt: Attempt, done: Done, **options: Any) -> bool:
+        assert isinstance(done, ActivityOutcome)
+        Machine.delivered.append(done)
+        is_first = super()._finish(attempt, done, **options)
         self._ended.set()
         return is_first
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from .apart import RUN_ACTIVITY
 from .attempt import Attempt, failed, poisonous
 from .children import ChildDiedError, Children, ChildTimeoutError
 from .exactly_once import Committed, run_transactional
+
+logger = logging.getLogger(__name__)
 
 Done = ActivityOutcome | Committed
 #: seconds before another process takes the place of one that died, times those that have
@@ -98,16 +101,18 @@ class ActivityPool:
         attempt = Attempt(activity, spec, self._codec)
         with self._lock:
             self._running.add(attempt)
-        may_go_apart = default_registry.activities.get(spec.name) is spec  # and not in a registry made by hand
-        if may_go_apart and (spec.isolated or activity.attempt > 1):  # the worker that had it first has died
+        is_suspect = activity.attempt > 1  # the worker that had it first has died
+        if (spec.isolated or is_suspect) and default_registry.activities.get(spec.name) is spec:
             self._threads.submit(self._run_apart, attempt)
-        elif activity.attempt > self._most_deaths and not may_go_apart:
-            self._finish(attempt, poisonous(activity, self._most_deaths))
         else:
             self._run_here(attempt)
 
     def _run_here(self, attempt: Attempt) -> None:
+        """Run it in this process. Of one that no other process knows, deliveries are counted instead of deaths."""
         spec = attempt.spec
+        if attempt.activity.attempt > self._most_deaths:
+            self._finish(attempt, poisonous(attempt.activity, self._most_deaths))
+            return
         if spec.timeout is not None:
             deadline = time.monotonic() + spec.timeout.total_seconds()
             heapq.heappush(self._deadlines, (deadline, next(self._numbers), attempt))
@@ -120,8 +125,14 @@ class ActivityPool:
         """Fail activities that have outrun their time limit. A plain function cannot be stopped: it is abandoned."""
         while self._deadlines and self._deadlines[0][0] <= time.monotonic():
             _, _, attempt = heapq.heappop(self._deadlines)
-            if attempt in self._running:
-                self._finish(attempt, attempt.outran(), abandons_thread=not attempt.spec.is_async)
+            if attempt not in self._running:
+                continue
+            self._finish(attempt, attempt.outran(), abandons_thread=not attempt.spec.is_async)
+            if not attempt.spec.is_async:
+                logger.warning(
+                    "An activity outran its limit and cannot be stopped: its thread is abandoned.",
+                    extra={"target": attempt.spec.name, "abandoned": self.abandoned, "of": self._most_abandoned},
+                )
 
     def close(self, grace: float) -> list[int]:
         """Wait up to ``grace`` seconds for what runs; return the primary keys of what still does."""

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from durable_host.localdata import redis_socket_url
 from tests.services import PROJECT, PostgresCluster, end_group, postgres_bindir
@@ -83,23 +83,27 @@ class Environment:
 
     def _run(self, argv: Sequence[str], env: Mapping[str, str]) -> str:
         """Run a process to its end, and with it all that it has started; return what it printed."""
-        process = subprocess.Popen(
-            argv,
-            cwd=PROJECT,
-            env={**os.environ, **env},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        try:
-            stdout, stderr = process.communicate(timeout=_LONGEST)
-        except subprocess.TimeoutExpired as error:
-            raise MeasurementError(f"{' '.join(argv)} took longer than {_LONGEST} s.") from error
-        finally:
-            end_group(process)
-        if process.returncode:
-            raise MeasurementError(f"{' '.join(argv)} failed:\n{stderr.decode(errors='replace')}")
-        return stdout.decode()
+        env = {**os.environ, **env}
+        # Not pipes: who is left over when the process has ended may hold them open.
+        with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+            process = subprocess.Popen(
+                argv,
+                cwd=PROJECT,
+                env=env,
+                stdout=stdout,
+                stderr=stderr,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            try:
+                process.wait(_LONGEST)
+            except subprocess.TimeoutExpired as error:
+                raise MeasurementError(f"{' '.join(argv)} took longer than {_LONGEST} s.") from error
+            finally:
+                end_group(process)
+            if process.returncode:
+                raise MeasurementError(f"{' '.join(argv)} failed:\n{_text(stderr)}")
+            return _text(stdout)
 
     @contextmanager
     def _database(self, database: str, *, is_migrated: bool, finished: int) -> Iterator[tuple[str, Path]]:
@@ -160,3 +164,8 @@ class Environment:
     def _sql(self, statement: str) -> None:
         psql = [str(postgres_bindir() / "psql"), "-q", "-h", str(self._cluster.root), "-U", self._cluster.USER]
         subprocess.run([*psql, "-d", "postgres", "-c", statement], check=True, capture_output=True)
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")

@@ -18,7 +18,6 @@ from .contenders import (
     PEERS,
     POSTGRES,
     RESTATE,
-    RESTATE_SERVICES,
     SQLITE,
     TRACED,
     UNHEARD,
@@ -114,9 +113,7 @@ def workloads(sizes: Sizes) -> list[Workload]:
         # A peer's rate at 10,000 is that at 1,000, which it reaches in bearable time.
         _chains("many-chains", many, of_peers=few),
         _fan_out("fan-out", narrow, PEERS),
-        _fan_out(
-            "wide-fan-out", wide, (DBOS, RESTATE, RESTATE_SERVICES, DURABLETASK), flat("fan-out", "a task", narrow, 1.2)
-        ),
+        _fan_out("wide-fan-out", wide, (DBOS, RESTATE, DURABLETASK), flat("fan-out", "a task", narrow, 1.2)),
         _long_chain("long-chain", short, (DBOS, RESTATE)),
         _long_chain("longer-chain", long, (DBOS, RESTATE), flat("long-chain", "a step", short, 1.2)),
         _latency(sizes.samples),

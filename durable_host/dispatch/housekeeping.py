@@ -58,7 +58,8 @@ class RetentionSweeper:
 
     def step(self, *, is_idle: bool) -> bool:
         """Remove one part, if a sweep is due and its turn has come; tell whether there was one."""
-        if not self._settings.retention or (time.monotonic() < self._next and not (is_idle and self._place)):
+        is_due = time.monotonic() >= self._next or (is_idle and self._place is not None)
+        if not (self._settings.retention and is_due):
             return False
         hub, rules = self._settings.task_hub, self._settings.retention
         if self._place is None:

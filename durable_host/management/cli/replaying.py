@@ -8,7 +8,7 @@ from pathlib import Path
 
 from durable_host.conf import host_settings
 from durable_host.core import exported
-from durable_host.core.errors import BadRequestError, DurableError, NonDeterminismError
+from durable_host.core.errors import BadRequestError, DurableError
 from durable_host.core.exported import ExportedExecution
 from durable_host.core.registry import default_registry
 from durable_host.store import history
@@ -50,6 +50,6 @@ def _problem(file: Path) -> str:
         raise CliError(f"{file}: {error}") from error
     try:
         exported.check([execution], default_registry)
-    except (NonDeterminismError, DurableError, LookupError) as error:
+    except (DurableError, LookupError) as error:
         return str(error)
     return ""

@@ -23,7 +23,7 @@ from .shapes import ClaimedActivity, ClaimedInstance, InstanceHead
 from .sql import Statement, as_time
 
 #: oldest messages whose receivers are looked at, for each instance that is wanted
-_WINDOW = 10
+_WINDOW = 2
 #: messages that the turns of one batch take together
 _MOST_MESSAGES = 10_000
 

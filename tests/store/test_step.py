@@ -1,0 +1,16 @@
+"""What is said of the time of a step is measured on the statements that a step sends."""
+
+from __future__ import annotations
+
+from bench.peers import step
+from tests.store.workbench import STORE
+
+pytestmark = STORE
+
+
+def test_the_statements_of_a_chain_are_all_sent_again_by_hand() -> None:
+    few, more = step.steps(3), step.steps(8)
+    # then: five steps more cost five times the same, and by hand they leave the rows that the host left
+    assert more["statements"] - few["statements"] == 5 * 6
+    assert all(more[f"{part}, {step.WALL}"] > 0 for part, _, _ in step._PARTS)
+    assert step.outcome() == "8"

@@ -122,7 +122,11 @@ def _parser() -> argparse.ArgumentParser:
     lengthy = "everything but the grown ones, which fill a database first"
     parser.add_argument("--workload", nargs="+", metavar="NAME", help=f"what to measure; * matches ({lengthy})")
     parser.add_argument(
-        "--peer", nargs="+", default=["all"], choices=["all", *peers], help="whom beside the host (all)"
+        "--peer",
+        nargs="+",
+        default=["all"],
+        choices=["all", *peers],
+        help="whom beside the host; host for nobody (all)",
     )
     parser.add_argument("--database", choices=[*DATABASES, "both"], default="both", help="what to run on (both)")
     parser.add_argument("--runs", type=_positive, help="rounds that medians are taken over (3; 1 with --quick)")

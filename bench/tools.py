@@ -36,7 +36,6 @@ class ToolsMissingError(Exception):
     """This machine cannot have them; the message says why."""
 
 
-@cache
 def python(tools: Tools) -> str:
     """Return the interpreter of an environment, which is made where it is missing.
 
@@ -45,40 +44,60 @@ def python(tools: Tools) -> str:
     """
     if tools is Tools.PROJECT:
         return sys.executable
-    interpreter = _VENV / "bin" / "python"
-    if not _is_stamped(_VENV, _REQUIREMENTS.read_text()):
-        shutil.rmtree(_VENV, ignore_errors=True)
-        venv.create(_VENV, with_pip=True)
-        _install([str(interpreter), "-m", "pip", "install", "--quiet", "--requirement", str(_REQUIREMENTS)])
-        _stamp(_VENV, _REQUIREMENTS.read_text())
     if tools is Tools.RESTATE:
         restate_server()
-    return str(interpreter)
+    return _path(_make_venv())
 
 
-@cache
 def restate_server() -> str:
     """Return Restate's server program, which is installed where it is missing.
 
     Raises:
         ToolsMissingError: it cannot be installed.
     """
+    return _path(_install_server())
+
+
+def _path(made: Path | ToolsMissingError) -> str:
+    if isinstance(made, ToolsMissingError):
+        raise made
+    return str(made)
+
+
+@cache  # what failed once is not tried again for every measurement
+def _make_venv() -> Path | ToolsMissingError:
+    interpreter = _VENV / "bin" / "python"
+    if not _is_stamped(_VENV, _REQUIREMENTS.read_text()):
+        shutil.rmtree(_VENV, ignore_errors=True)
+        venv.create(_VENV, with_pip=True)
+        pip = [str(interpreter), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        if problem := _failure([*pip, "--requirement", str(_REQUIREMENTS)]):
+            return ToolsMissingError(f"pip: {problem}")
+        _stamp(_VENV, _REQUIREMENTS.read_text())
+    return interpreter
+
+
+@cache
+def _install_server() -> Path | ToolsMissingError:
     if not _is_stamped(_NPM, _SERVER):
         npm = shutil.which("npm")
         if npm is None:
-            raise ToolsMissingError("no npm on this machine")
+            return ToolsMissingError("no npm on this machine")
         shutil.rmtree(_NPM, ignore_errors=True)
         _NPM.mkdir(parents=True)
-        _install([npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(_NPM), _SERVER])
+        if problem := _failure(
+            [npm, "install", "--loglevel=error", "--no-audit", "--no-fund", "--prefix", str(_NPM), _SERVER]
+        ):
+            return ToolsMissingError(f"npm: {problem}")
         _stamp(_NPM, _SERVER)
-    return str(_NPM / "node_modules" / ".bin" / "restate-server")
+    return _NPM / "node_modules" / ".bin" / "restate-server"
 
 
-def _install(command: list[str]) -> None:
+def _failure(command: list[str]) -> str:
+    """Run a command; return what it says first if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
-        raise ToolsMissingError(f"{Path(command[0]).name} install failed: {lines[-1]}")
+    said = (done.stderr or done.stdout).strip().splitlines() or ["it failed and said nothing"]
+    return said[0] if done.returncode else ""
 
 
 def _is_stamped(directory: Path, content: str) -> bool:

@@ -66,7 +66,12 @@ MISHAPS: dict[str, Callable[[], None]] = {
 # --- activities -------------------------------------------------------------------------------------------------------
 
 
-@activity(isolated=True, timeout=timedelta(seconds=2))
+@activity(isolated=True, timeout=timedelta(seconds=1))
+def isolated_briefly(mishap: str) -> None:
+    MISHAPS[mishap]()
+
+
+@activity(isolated=True)
 def isolated(mishap: str | None) -> int:
     if mishap:
         MISHAPS[mishap]()

@@ -51,10 +51,11 @@ def sections(results: Results, chosen: Sequence[Workload], databases: Sequence[s
     found = []
     for workload in chosen:
         views = {database: _View(results, workload, by_name, database) for database in databases}
-        contenders = _with_figures(_contender(run, views) for run in workload.runs)
-        if len(contenders) >= min(2, len(workload.runs)):
+        first, *others = (_contender(run, views) for run in workload.runs)
+        measured = _with_figures(others)
+        if any(first.cells.values()) and (measured or not others):
             marks = _with_figures(_mark(mark, views) for mark in workload.marks)
-            found.append(Section(f"{workload.title} ({workload.unit})", contenders + marks))
+            found.append(Section(f"{workload.title} ({workload.unit})", [first, *measured, *marks]))
     return found
 
 

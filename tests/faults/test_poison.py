@@ -36,7 +36,8 @@ def test_orchestrators_that_end_their_process_are_parked_alone_until_a_person_ac
     bystanders = [client.start_new("innocent", 0.5) for _ in range(5)]
     first = {mishap: client.start_new("guilty", mishap) for mishap in ("exit_hard", "segfault")}
     later = {mishap: client.start_new("guilty_later", mishap) for mishap in ("exit_hard", "segfault")}
-    pool = start_clumsy("--processes", "2", MAX_DELIVERY_ATTEMPTS=3)
+    # A lease that ends while a slow machine still starts the suspect's own process would be a try whose end nobody saw.
+    pool = start_clumsy("--processes", "2", MAX_DELIVERY_ATTEMPTS=3, TURN_LEASE=6.0)
     assert [output(client, instance_id) for instance_id in bystanders] == ["fine"] * 5
     sign = tmp_path / "sign"
     guilty = [*first.values(), *later.values(), client.start_new("mended", str(sign))]

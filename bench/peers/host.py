@@ -25,8 +25,8 @@ from .common import CHAIN_OF, IDLE, LONGEST, WARM, Figures, Meter, percentiles, 
 from .site import redis, wait_for_all
 
 _LOOK_EVERY = 0.0005
-#: seconds after which an idle worker does what it does all day
-_SETTLING = 5
+#: seconds after which an idle worker does what it does all day, and PostgreSQL has counted what was before
+_SETTLING = 12
 #: seconds between setting the last timer and its being due
 _LEAD = 3
 

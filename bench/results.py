@@ -55,6 +55,7 @@ class Results:
             "figures": [asdict(case) | {"rounds": rounds} for case, rounds in self.figures.items()],
             "missing": [asdict(case) | {"reason": reason} for case, reason in self.missing.items()],
         }
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document, indent=1) + "\n")
 
     @classmethod

@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 Done = ActivityOutcome | Committed
 #: seconds before another process takes the place of one that died, times those that have
 _PAUSE = 0.1
+#: workers that an activity may outlive before it is suspected. One dies for many reasons, and a hundred activities that
+#: it leaves behind shall go on together, not one process each.
+_WORKERS_TO_DIE = 2
 
 
 class ActivityPool:
@@ -101,7 +104,7 @@ class ActivityPool:
         attempt = Attempt(activity, spec, self._codec)
         with self._lock:
             self._running.add(attempt)
-        is_suspect = activity.attempt > 1  # the worker that had it first has died
+        is_suspect = activity.attempt > _WORKERS_TO_DIE
         if (spec.isolated or is_suspect) and default_registry.activities.get(spec.name) is spec:
             self._threads.submit(self._run_apart, attempt)
         else:

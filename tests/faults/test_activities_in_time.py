@@ -12,7 +12,7 @@ import pytest
 
 from durable_host import RuntimeStatus
 from durable_host.client import DurableClient
-from durable_host.models import ActivityTask, AuditRecord, Instance
+from durable_host.models import EPOCH, ActivityTask, AuditRecord, Instance
 from durable_host.store import queries
 from tests.e2e.conftest import E2E, StartWorker
 from tests.faults.mishaps import ask, output
@@ -53,6 +53,17 @@ def test_an_isolated_activity_dies_alone(client: DurableClient, start_clumsy: St
     assert output(client, innocent) == worker.pid
     assert worker.poll() is None
     assert "mishaps.py:" in str(output(client, deaths["segfault"]))
+
+
+def test_what_a_killed_worker_ran_goes_on_within_the_next(client: DurableClient, start_clumsy: StartWorker) -> None:
+    first = start_clumsy(ACTIVITY_LEASE=60.0)
+    left = [ask(client, "here", 1.0) for _ in range(12)]  # more than a worker has children at a time
+    wait_until(lambda: ActivityTask.objects.exclude(owner="").count() == 12, "all of them to run")
+    first.kill()
+    first.wait()
+    ActivityTask.objects.update(lease_until=EPOCH)  # a minute later
+    second = start_clumsy(ACTIVITY_LEASE=60.0)
+    assert {output(client, instance_id) for instance_id in left} == {second.pid}
 
 
 def test_a_child_ends_with_its_worker(client: DurableClient, start_clumsy: StartWorker) -> None:

@@ -1,4 +1,7 @@
-"""What the measured host runs: orchestrators whose activities do next to nothing."""
+"""What the measured host runs: orchestrators whose activities do next to nothing.
+
+Tests of the bench run beside others in one process, so names that others may have, too, are its own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from datetime import datetime
 from durable_host import OrchestrationContext, activity, orchestrator
 
 
-@activity
+@activity(name="bench_add_one")
 def add_one(number: int) -> int:
     """Return a small JSON value."""
     return number + 1
@@ -29,7 +32,7 @@ def wait_in_thread(seconds: float) -> int:
     return 1
 
 
-@orchestrator
+@orchestrator(name="bench_chain")
 async def chain(ctx: OrchestrationContext, length: int) -> int:
     """Call one activity after the other; the result is their number."""
     number = 0

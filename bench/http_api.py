@@ -69,7 +69,7 @@ async def measure(url: str) -> Tally:
 
 async def _start(http: aiohttp.ClientSession, tally: Tally) -> None:
     for number in range(STARTS_EACH):
-        answer = await _ask(http, "POST", f"{_BASE}/orchestrators/chain", tally, tally.starts, number)
+        answer = await _ask(http, "POST", f"{_BASE}/orchestrators/bench_chain", tally, tally.starts, number)
         tally.started.put_nowait(answer.get("id", ""))
 
 

@@ -3,19 +3,21 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from subprocess import Popen
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import environ
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import connections
+from django.db.backends.postgresql.base import DatabaseWrapper
 
 from durable_host.embedded import EmbeddedError, EmbeddedRedis
-from tests.services import PROJECT, PostgresCluster, ServiceMissingError, running
+from tests.services import PROJECT, PostgresCluster, ServiceMissingError, running, wait_until
 
 POSTGRES_URL = "TEST_POSTGRES_URL"
 POSTGRES_MISSING = "TEST_POSTGRES_MISSING"
@@ -37,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start one PostgreSQL cluster for all of xdist's processes: they inherit its address."""
     if (
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    ):  # a shell's background job; whatever a test starts inherits it
+    ):  # as in a shell's background job; what tests start inherits it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if _database() != "postgres" or hasattr(config, "workerinput"):
         return
@@ -51,12 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[POSTGRES_URL] = cluster.url
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what drives a browser."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Mark what drives a browser, and put it last: Playwright leaves an event loop that runs in the test's thread."""
     for item in items:
         if "chromium" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+    yield
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -80,6 +84,31 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     options = environ.Env.db_url_config(os.environ[POSTGRES_URL])["OPTIONS"]
     # In place: Django keeps this very dictionary.
     connections.settings["default"]["OPTIONS"].update(options)
+
+
+_SESSIONS = "SELECT pid, application_name, state, query FROM pg_stat_activity WHERE datname = %s"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Wait, before the database is dropped, until the sessions of processes that were killed have ended."""
+    if _database() != "postgres":
+        yield
+        return
+    request.getfixturevalue("django_db_setup")
+    yield
+    database = connections["default"]
+    assert isinstance(database, DatabaseWrapper)
+    database.close()
+    database.close_pool()
+    with psycopg.connect(os.environ[POSTGRES_URL], autocommit=True) as server:
+
+        def left() -> list[tuple[Any, ...]]:
+            return server.execute(_SESSIONS, [database.settings_dict["NAME"]]).fetchall()
+
+        with suppress(TimeoutError):  # then the drop fails, and says so; this says by whom
+            wait_until(lambda: not left(), "the sessions to end")
+        assert not left()
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ from tests.services import wait_until
 from .common import CHAIN_OF, WARM, Figures, Meter, command, processes, workers
 from .site import redis, wait_for_all
 
-ACTIVITIES: dict[str, Callable[[Any], Any]] = {"add_one": add_one}
+ACTIVITIES: dict[str, Callable[[Any], Any]] = {"bench_add_one": add_one}
 
 
 @cache
@@ -59,7 +59,12 @@ def turn(instance_pk: int) -> None:
         number = results[-1] if results else 0
         if len(results) < CHAIN_OF:
             task_id = len(results)
-            decided = {"event_type": "TaskScheduled", "event_id": task_id, "name": "add_one", "payload": str(number)}
+            decided = {
+                "event_type": "TaskScheduled",
+                "event_id": task_id,
+                "name": "bench_add_one",
+                "payload": str(number),
+            }
             transaction.on_commit(lambda: _enqueue(run_activity, instance_pk, task_id))
         else:
             decided = {"event_type": "ExecutionCompleted", "payload": str(number)}
@@ -135,7 +140,7 @@ def _start(count: int) -> None:
             Instance(
                 hub=settings.DURABLE_HOST["TASK_HUB"],
                 instance_id=str(number),
-                name="chain",
+                name="bench_chain",
                 status=RuntimeStatus.RUNNING,
                 created_at=now,
                 updated_at=now,

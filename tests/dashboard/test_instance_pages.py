@@ -207,7 +207,8 @@ def test_a_history_is_filtered_by_type_and_text(boss: Client, begin: Start) -> N
     assert read(boss, "/instances/fan-1/history/?type=orchestration").count('id="act-') == 2
     assert read(boss, "/instances/fan-1/history/?view=all&type=TaskFailed").count('id="event-') == 1
     assert read(boss, "/instances/fan-1/history/?view=all&q=thirteen").count('id="event-') == 1
-    assert read(boss, "/instances/fan-1/history/?view=log&type=Failed").count("<tr") == 2
+    log = read(boss, "/instances/fan-1/history/?view=log&type=Failed")
+    assert log.count("<tr>") == 2  # its head, and the failure; turns that came later repeat it as a replay
     assert "Nothing fits" in read(boss, "/instances/fan-1/history/?q=%00nowhere")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from opentelemetry import _logs, metrics, trace
 
-from durable_host.telemetry import environment, pipeline
+from durable_host.telemetry import environment, gauges, pipeline
 from tests.telemetry import wire
 from tests.telemetry.insights import AppInsights
 from tests.telemetry.otlp import Otlp
@@ -81,6 +81,7 @@ def telemetry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     ):
         monkeypatch.setattr(module, name, lambda provider: None)
     environment.destinations.cache_clear()
+    gauges.feed(None)  # a host of an earlier test may have said what to read
     yield start
     pipeline.stop(1)
     os.environ.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query
 
@@ -18,7 +20,9 @@ from durable_host.core.errors import InstanceNotFoundError
 from .shared import FunctionInstancePath, FunctionPath, InstancePath, answers, check_waiting, json_body, router, started
 
 _BODY = json_body("The input: any JSON value; none at all means none.", {"day": "2026-11-22"})
-_ANSWERS = answers(ok={202: CheckStatus, 200: Status, 500: Status}, errors=(409, 413, 415))
+#: a 200 is the output of what has completed, whatever that is, and the status of what has ended otherwise
+_WAITED: dict[int, Any] = {202: CheckStatus, 200: Any, 500: Status}
+_ANSWERS = answers(ok=_WAITED, errors=(409, 413, 415))
 
 
 @router.post(
@@ -63,7 +67,7 @@ def _start(request: HttpRequest, name: str, instance_id: str | None, query: Star
 
 @router.post(
     "instances/{instanceId}/restart",
-    response=answers(ok={202: CheckStatus, 200: Status, 500: Status}, errors=(404, 409)),
+    response=answers(ok=_WAITED, errors=(404, 409)),
     operation_id="restart",
     summary="Start an instance again, with its input",
 )

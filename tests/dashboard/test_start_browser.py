@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from durable_host.core.registry import default_registry
 from tests.browser import assert_accessible, assert_no_sideways_scroll
@@ -39,8 +39,7 @@ def test_rows_and_json_without_leaving_the_page(visit: Visit, registered: None) 
     page.get_by_label("Order id").fill("o-1")
     page.get_by_role("button", name="Add to Items").click()
     page.locator("[name='input.items.0!name']").fill("tea")  # while the server answers
-    page.locator("[name='input.items.1!name']").wait_for()
-    page.wait_for_function("document.activeElement.name === 'input.items.1!name'")
+    expect(page.locator("[name='input.items.1!name']")).to_be_focused()
     page.locator("[name='input.items.0!value']").fill("3")
     assert page.get_by_label("Order id").input_value() == "o-1"
     page.locator("#start-same").get_by_text("'tea': 3").wait_for()

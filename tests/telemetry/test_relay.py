@@ -132,8 +132,12 @@ def test_an_execution_that_is_told_turn_by_turn_arrives(start_relay: Callable[..
     assert not relay.hand_over()
     names = sorted((span.name, span.kind) for span in otlp.wait_for_spans(3))
     assert names == [("activity:score", "CLIENT"), ("activity:score", "SERVER"), ("orchestration:nightly", "SERVER")]
-    states = [log.attributes["prop__state"] for log in otlp.logs if log.scope == "durable_host.tracking"]
-    assert sorted(states) == sorted(["Started", "Scheduled", "Awaited", "Started", "Completed", "Completed"])
+
+    def states() -> list[str]:
+        return [log.attributes["prop__state"] for log in otlp.logs if log.scope == "durable_host.tracking"]
+
+    otlp.wait_for(lambda: len(states()) >= 6, "the records, which come by another way")
+    assert sorted(states()) == sorted(["Started", "Scheduled", "Awaited", "Started", "Completed", "Completed"])
     told_by = {span.resource["service.instance.id"].rpartition("-")[2] for span in otlp.spans}
     assert told_by == {str(os.getpid())}
 

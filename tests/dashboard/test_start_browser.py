@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from durable_host.core.registry import default_registry
 from tests.browser import assert_accessible, assert_no_sideways_scroll
@@ -37,8 +37,19 @@ def test_rows_and_json_without_leaving_the_page(visit: Visit, registered: None) 
     page = visit("/start/function_chaining/")
     page.evaluate("window.isSamePage = true")
     page.get_by_label("Order id").fill("o-1")
-    page.get_by_role("button", name="Add to Items").click()
+    held: list[Route] = []
+
+    def hold_first(route: Route) -> None:
+        if route.request.method == "POST" and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**", hold_first)
+    with page.expect_request(lambda request: request.method == "POST"):
+        page.get_by_role("button", name="Add to Items").click()
     page.locator("[name='input.items.0!name']").fill("tea")  # while the server answers
+    held[0].continue_()
     expect(page.locator("[name='input.items.1!name']")).to_be_focused()
     page.locator("[name='input.items.0!value']").fill("3")
     assert page.get_by_label("Order id").input_value() == "o-1"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, connections
+from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.models import F
 
 from durable_host import OrchestrationContext, TaskFailedError
@@ -104,6 +105,8 @@ def test_writes_to_another_database_are_refused(bench: Workbench, monkeypatch: p
     assert "OtherDatabaseError: Activity 'straying' is transactional and writes to database 'other'" in said
     assert booked() == []
     other.close()
+    if isinstance(other, DatabaseWrapper):
+        other.close_pool()
 
 
 def test_options_that_exclude_each_other_are_refused(bench: Workbench) -> None:

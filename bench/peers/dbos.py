@@ -65,6 +65,7 @@ async def sleep_until(due: float) -> float:
 
 def chains(count: int) -> Figures:
     """Share chains between processes."""
+    configuration()  # the mode of a SQLite file cannot be changed by two at once
     return crew("bench.peers.dbos", "some_chains", count)
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from bench import functions
 from durable_host.client import DurableClient
@@ -100,7 +101,7 @@ def events(samples: int) -> Figures:
         taken = []
         for _ in range(samples):
             instance_id = client.start_new(functions.listen)
-            wait_until(EventWait.objects.filter(instance__instance_id=instance_id).exists, "the instance to listen")
+            wait_until(EventWait.objects.filter(instance__in=_named(instance_id)).exists, "the instance to listen")
             taken.append(_time(partial(_answer, instance_id)))
         return percentiles(taken)
 
@@ -148,8 +149,9 @@ def _set_timers(count: int, lead: timedelta) -> datetime | None:
     """Return when the timers are due; None if that moment came before all of them were set."""
     due = datetime.now(UTC) + lead
     DurableClient().start_many(functions.sleep_until, [due] * count)
-    waiting = Instance.objects.filter(name="sleep_until").exclude(status=RuntimeStatus.COMPLETED)
-    wait_until(lambda: not waiting.filter(revision=0).exists(), "all to sleep", LONGEST)
+    # Such as have not been started are pending, which is few; and an index has them by hub.
+    waiting = Instance.objects.filter(hub=host_settings().task_hub, status=RuntimeStatus.PENDING)
+    wait_until(lambda: not waiting.exists(), "all to sleep", LONGEST)
     return due if datetime.now(UTC) < due else None
 
 
@@ -157,10 +159,15 @@ def _time(act: Callable[[], str]) -> float:
     """Return the seconds from an act on an instance to its end."""
     time.sleep(IDLE)
     begin = time.perf_counter()
-    status = Instance.objects.filter(instance_id=act()).values_list("status", flat=True)
+    status = _named(act()).values_list("status", flat=True)
     while status.get() != RuntimeStatus.COMPLETED:
         time.sleep(_LOOK_EVERY)
     return time.perf_counter() - begin
+
+
+def _named(instance_id: str) -> QuerySet[Instance]:
+    """Return the instance of an id, found by its index."""
+    return Instance.objects.filter(hub=host_settings().task_hub, instance_id=instance_id)
 
 
 def _answer(instance_id: str) -> str:

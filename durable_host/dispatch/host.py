@@ -53,6 +53,8 @@ T = TypeVar("T")
 #: a bell's job waits this long for the host to look; after that the bell may ring again
 _BELL_PATIENCE = 5.0
 _MOST_OUTCOMES, _MOST_WAKES = 500, 10_000
+#: seconds that a look for activities may be put off while own ones have just begun or ended
+_MOMENT = 0.02
 
 
 class Host:
@@ -95,6 +97,9 @@ class Host:
         self._claimed: list[int] = []
         self._bells = HeldBells(queue_name)
         self._may_have_turns = self._may_have_activities = True
+        self._has_just_started = False
+        #: on the monotonic clock
+        self._look_for_activities_by = 0.0
         #: when it last looked for messages: later ones may be there already
         self.looked_at = clock.now()
         self._next_timer: datetime | None = None
@@ -298,9 +303,13 @@ class Host:
         doorbell.ring(Wake(frozenset(queues), frozenset(receipt.owners - {self.name})))
 
     def _claim_activities(self) -> bool:
+        """Take activities that nobody holds; tell whether there is more to do at once."""
         room = self._pool.room
         if not self._may_have_activities or room == 0 or self._is_stopping:
             return False
+        if self._is_in_step():
+            return True
+        self._look_for_activities_by = 0.0
         claimed = claims.claim_activities(
             self._settings.task_hub, self._queue_name, self.name, limit=room, lease=self._settings.activity_lease
         )
@@ -310,7 +319,17 @@ class Host:
             self._start(activity)
         return bool(claimed)
 
+    def _is_in_step(self) -> bool:
+        """Tell whether own work goes first: what has just begun may end at once, and then somebody waits for it."""
+        has_just_started, self._has_just_started = self._has_just_started, False
+        if not has_just_started and self._inbox.empty():
+            return False
+        now = time.monotonic()
+        self._look_for_activities_by = self._look_for_activities_by or now + _MOMENT
+        return now < self._look_for_activities_by
+
     def _start(self, activity: ClaimedActivity) -> None:
+        self._has_just_started = True
         self._in_flight[activity.instance_pk] += 1
         self._reporter.start(activity)
         self._pool.start(activity)

@@ -33,6 +33,7 @@ class Housekeeper:
 
     def __init__(self, worker: str, registry: Registry, wake: Callable[[], None]) -> None:
         self._batches = BatchRunner(registry, wake)
+        self._next_part = 0.0
         self._sweeper = RetentionSweeper(worker)
 
     def look(self) -> None:
@@ -41,7 +42,10 @@ class Housekeeper:
 
     def step(self, *, is_idle: bool) -> bool:
         """Do one part of each; tell whether there was one."""
-        moved = self._batches.step()
+        moved = False
+        if is_idle or time.monotonic() >= self._next_part:
+            self._next_part = time.monotonic() + _PACE
+            moved = self._batches.step()
         return self._sweeper.step(is_idle=is_idle and not moved) or moved
 
 

@@ -31,13 +31,19 @@ def insert(model: type[models.Model], columns: Columns, rows: Sequence[Row]) -> 
 
 
 def insert_returning(
-    model: type[models.Model], columns: Columns, rows: Sequence[Row], answer: Columns
+    model: type[models.Model], columns: Columns, rows: Sequence[Row], answer: Columns, *, skips_taken: bool = False
 ) -> list[sql.Row]:
-    """Insert rows as :func:`insert` does; return the columns ``answer`` of each, in no certain order."""
+    """Insert rows as :func:`insert` does; return the columns ``answer`` of each, in no certain order.
+
+    Args:
+        model, columns, rows: as :func:`insert` has them.
+        answer: the columns that are returned.
+        skips_taken: leave out a row whose place is taken, by whatever is unique, in place of an IntegrityError.
+    """
     if not rows:
         return []
     given = rows if sql.is_postgresql() else _adapted(model, columns, rows)
-    return sql.rows(_insert_sql(model, columns, answer), [_as_json(columns, given)])
+    return sql.rows(_insert_sql(model, columns, answer, skips_taken), [_as_json(columns, given)])
 
 
 def update(model: type[models.Model], columns: Columns, rows: Sequence[Row]) -> None:
@@ -83,9 +89,11 @@ def _time_positions(model: type[models.Model], columns: Columns) -> list[int]:
 
 
 @lru_cache
-def _insert_sql(model: type[models.Model], columns: Columns, answer: Columns = ()) -> str:
+def _insert_sql(model: type[models.Model], columns: Columns, answer: Columns = (), skips_taken: bool = False) -> str:
+    # SQLite: without WHERE, ON would belong to a join
+    conflict = " WHERE true ON CONFLICT DO NOTHING" if skips_taken else ""
     returning = f" RETURNING {_names(answer)}" if answer else ""
-    return f"INSERT INTO {_table(model)} ({_names(columns)}) {_given(model, columns)}{returning}"
+    return f"INSERT INTO {_table(model)} ({_names(columns)}) {_given(model, columns)}{conflict}{returning}"
 
 
 @lru_cache

@@ -6,11 +6,11 @@ Claims only save effort: the fences in :mod:`checkpoint` decide.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from django.db import transaction
 from django.db.models import F
 
 from durable_host.core.events import HistoryEvent as Event
@@ -20,10 +20,12 @@ from durable_host.models import EPOCH, ActivityTask, Instance
 from . import clock
 from .rows import INBOX_COLUMNS, inbox_event
 from .shapes import ClaimedActivity, ClaimedInstance, InstanceHead
-from .sql import Statement, as_time
+from .sql import Row, Statement, as_time
 
 #: oldest messages whose receivers are looked at, for each instance that is wanted
 _WINDOW = 2
+#: messages that are looked at without asking first whether their receivers are free
+_FEW = 20
 #: messages that the turns of one batch take together
 _MOST_MESSAGES = 10_000
 
@@ -44,7 +46,9 @@ HEAD_COLUMNS = (
     "scheduled_at",
 )
 
-_ANY_MESSAGE = Statement("SELECT 1 FROM durable_host_pendingevent WHERE visible_at <= %s LIMIT 1")
+_OLDEST = Statement(
+    "SELECT instance_id FROM durable_host_pendingevent WHERE visible_at <= %s ORDER BY visible_at, id LIMIT %s"
+)
 _FREE_RECEIVERS = Statement(
     "SELECT message.instance_id FROM durable_host_pendingevent AS message"
     " JOIN durable_host_instance AS receiver ON receiver.id = message.instance_id"
@@ -52,13 +56,11 @@ _FREE_RECEIVERS = Statement(
     " ORDER BY message.visible_at, message.id LIMIT %s",
     keeps_plan=False,
 )
-_LOCK_FREE = Statement(
-    f"SELECT {', '.join(HEAD_COLUMNS)}, turn_attempts FROM durable_host_instance"  # noqa: S608
-    " WHERE id {in_list} AND (available_at <= %s OR owner = %s) ORDER BY updated_at, id LIMIT %s {skip_locked}"
-)
-_HOLD = Statement(
-    "UPDATE durable_host_instance SET owner = %s, available_at = %s, turn_attempts = turn_attempts + 1"
-    " WHERE id {in_list}"
+_CLAIM = Statement(
+    "UPDATE durable_host_instance SET owner = %s, available_at = %s, turn_attempts = turn_attempts + 1 WHERE id IN ("  # noqa: S608
+    "  SELECT id FROM durable_host_instance WHERE id {in_list} AND hub = %s AND (available_at <= %s OR owner = %s)"
+    "  ORDER BY updated_at, id LIMIT %s {skip_locked}"
+    f") RETURNING updated_at, turn_attempts, {', '.join(HEAD_COLUMNS)}"
 )
 _DROP = Statement("DELETE FROM durable_host_pendingevent WHERE id {in_list}")
 
@@ -71,39 +73,53 @@ def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple
     whose last claim ended without a turn, is taken alone: what kills a worker shall not take others with it.
     """
     now = clock.now()
-    if not _ANY_MESSAGE.rows(now):  # mostly there is nothing: one cheap question, and no transaction
-        return [], False
     window = limit * _WINDOW
-    receivers = [pk for (pk,) in _FREE_RECEIVERS.rows(now, hub, now, worker, window)]
-    if not receivers:
+    receivers, has_others = _receivers(hub, worker, now, window)
+    if not receivers:  # mostly there is nothing: one cheap question, and no transaction
         return [], False
-    with transaction.atomic():
-        found = _LOCK_FREE.rows(list(set(receivers)), now, worker, limit)
-        if not found:
-            return [], False
-        batch = _one_batch(found)
-        heads = [(_head(columns[:-1]), columns[-1] + 1) for columns in batch]
-        inbox = _read_inbox({head.pk: head.generation for head, _ in heads}, now)
-        claimed = [
-            ClaimedInstance(head, box.events, box.ids, attempts, box.problem)
-            for head, attempts in heads
-            for box in [inbox[head.pk]]
-            if (box.events or box.problem) and head.status not in FINISHED
-        ]
-        held = {claim.head.pk for claim in claimed}
-        _HOLD.run(worker, now + lease, list(held))
-        # What is left came too late: its instance has finished, or goes on in another execution.
-        dropped = [row_id for pk, box in inbox.items() if pk not in held for row_id in box.ids]
-        if dropped:
-            _DROP.run(dropped)
-    return claimed, len(batch) < len(found) or len(found) == limit or len(receivers) == window
+    found = sorted(_CLAIM.rows(worker, now + lease, list(set(receivers)), hub, now, worker, limit))
+    if not found:
+        return [], False
+    batch = [(_head(columns), attempts) for _, attempts, *columns in _one_batch(found)]
+    inbox = _read_inbox({head.pk: head.generation for head, _ in batch}, now)
+    claimed = [
+        ClaimedInstance(head, box.events, box.ids, attempts, box.problem)
+        for head, attempts in batch
+        for box in [inbox[head.pk]]
+        if (box.events or box.problem) and head.status not in FINISHED
+    ]
+    held = {claim.head.pk for claim in claimed}
+    if len(held) < len(found):
+        _leave({columns[2] for columns in found} - held, inbox, worker)
+    return claimed, len(batch) < len(found) or len(found) == limit or has_others
 
 
-def _one_batch(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+def _leave(pks: Collection[int], inbox: Mapping[int, _Inbox], worker: str) -> None:
+    """Undo claims; drop messages that came too late: their instance has finished, or goes on in another execution."""
+    give_back(pks, worker)
+    if dropped := [row_id for pk in pks if pk in inbox for row_id in inbox[pk].ids]:
+        _DROP.run(dropped)
+
+
+def _receivers(hub: str, worker: str, now: datetime, window: int) -> tuple[list[int], bool]:
+    """Return who has messages, oldest message first, and whether there may be others.
+
+    As long as there are few messages, all of them are looked at. Of many, those whose receivers are held elsewhere must
+    not fill the window, and so they are left out here.
+    """
+    few = [pk for (pk,) in _OLDEST.rows(now, _FEW)]
+    if len(few) < _FEW:
+        return few, False
+    found = [pk for (pk,) in _FREE_RECEIVERS.rows(now, hub, now, worker, window)]
+    return found, len(found) == window
+
+
+def _one_batch(found: list[Row]) -> list[Row]:
     """Return one suspect alone if a suspect has waited longest, else everything that is beyond suspicion."""
-    if found[0][-1]:
-        return [min((columns for columns in found if columns[-1]), key=lambda columns: columns[-1])]
-    return [columns for columns in found if not columns[-1]]
+    suspects = [columns for columns in found if columns[1] > 1]
+    if suspects and found[0] is suspects[0]:
+        return [min(suspects, key=itemgetter(1))]
+    return [columns for columns in found if columns[1] == 1]
 
 
 _CLAIM_ACTIVITIES = Statement(
@@ -220,7 +236,7 @@ def _in_order(arrived: Iterable[Event], due: deque[Event]) -> Iterator[Event]:
     yield from due
 
 
-def _head(columns: tuple[Any, ...]) -> InstanceHead:
+def _head(columns: Sequence[Any]) -> InstanceHead:
     pk, instance_id, name, version, status, generation, revision, next_sequence, custom_status, *more = columns
     *parent, created_at, scheduled_at = more
     return InstanceHead(

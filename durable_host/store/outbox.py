@@ -21,7 +21,7 @@ from . import bulk, clock
 from .operations import termination
 from .rows import InboxRow, inbox_row, send
 from .shapes import ClaimedActivity, Holder, InstanceHead, NewInstance, Receipt, TurnWrite
-from .starting import ParentLink, insert_instances, make_room
+from .starting import ParentLink, start_instances
 
 
 def deliver(turns: Sequence[TurnWrite], holder: Holder, receipt: Receipt, now: datetime) -> None:
@@ -192,31 +192,27 @@ def _start_children(turns: Iterable[TurnWrite], hub: str, receipt: Receipt) -> l
     asked = [(turn.head, child) for turn in turns if wants_its_work(turn.result) for child in turn.actions.children]
     if not asked:
         return []
-    in_use = make_room(hub, [child.instance_id for _, child in asked])
-    accepted: list[NewInstance] = []
-    links: list[ParentLink | None] = []
-    refused: list[InboxRow] = []
+    news: dict[str, NewInstance] = {}
+    parents: dict[str, ParentLink] = {}
+    repeated: list[InboxRow] = []
     for head, child in asked:
-        status = in_use.get(child.instance_id)
-        if status is not None:
-            refused.append(_refusal(head, child.task_id, child.instance_id, status))
+        if child.instance_id in news:  # asked for twice in this batch
+            repeated.append(_refusal(head, child.task_id, child.instance_id, RuntimeStatus.PENDING))
             continue
-        in_use[child.instance_id] = RuntimeStatus.PENDING
         started = child.started
-        accepted.append(
-            NewInstance(
-                instance_id=child.instance_id,
-                name=started.name,
-                input=started.input,
-                version=started.version,
-                trace_parent=started.trace_parent,
-                trace_state=started.trace_state,
-            )
+        news[child.instance_id] = NewInstance(
+            instance_id=child.instance_id,
+            name=started.name,
+            input=started.input,
+            version=started.version,
+            trace_parent=started.trace_parent,
+            trace_state=started.trace_state,
         )
-        links.append(ParentLink(head, child.task_id))
-    insert_instances(hub, accepted, links)
-    receipt.has_messages |= bool(accepted)
-    return refused
+        parents[child.instance_id] = ParentLink(head, child.task_id)
+    in_use = start_instances(hub, news.values(), parents)
+    receipt.has_messages |= len(in_use) < len(news)
+    refused = [(parents[instance_id], instance_id, status) for instance_id, status in in_use.items()]
+    return repeated + [_refusal(link.head, link.task_id, instance_id, status) for link, instance_id, status in refused]
 
 
 def _refusal(head: InstanceHead, task_id: int, instance_id: str, status: str) -> InboxRow:

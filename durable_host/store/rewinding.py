@@ -100,7 +100,7 @@ def _settle_children(row: Instance, owed: tuple[StartChild, ...], reason: str | 
                 trace_parent=started.trace_parent,
                 trace_state=started.trace_state,
             )
-            insert_instances(row.hub, [new], [ParentLink(head, action.task_id)])
+            insert_instances(row.hub, [new], {new.instance_id: ParentLink(head, action.task_id)})
         elif child.status == RuntimeStatus.FAILED:
             _rewind(child, reason, registry)
         elif child.is_finished:

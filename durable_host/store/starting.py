@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from durable_host.conf import host_settings
 from durable_host.core.errors import InstanceAlreadyExistsError
@@ -42,34 +43,46 @@ def start_all(hub: str, instances: Sequence[NewInstance]) -> Wake:
     return Wake(frozenset({host_settings().turn_queue}))
 
 
-def start_instances(hub: str, instances: Sequence[NewInstance]) -> dict[str, str]:
-    """Write instances, inside the caller's transaction.
+def start_instances(
+    hub: str, instances: Iterable[NewInstance], parents: Mapping[str, ParentLink] = MappingProxyType({})
+) -> dict[str, str]:
+    """Write instances of different ids, inside the caller's transaction. Finished ones of the same ids are replaced.
+
+    Args:
+        hub: task hub.
+        instances: what to start.
+        parents: by id, who waits for a sub-orchestration.
 
     Returns:
         Those that were refused because an unfinished instance has their id: id → its status.
     """
-    wanted = {new.instance_id: new for new in instances}
-    refused = make_room(hub, wanted)
-    accepted = [new for new in wanted.values() if new.instance_id not in refused]
-    try:
-        with transaction.atomic():
-            insert_instances(hub, accepted)
-    except IntegrityError:  # another caller started one of them since we looked
-        refused = make_room(hub, wanted)
-        insert_instances(hub, [new for new in wanted.values() if new.instance_id not in refused])
+    waiting = {new.instance_id: new for new in instances}
+    refused: dict[str, str] = {}
+    while waiting:  # mostly all ids are new, so that is tried first; and another caller may use one between two looks
+        for instance_id in insert_instances(hub, waiting.values(), parents, skips_taken=True):
+            del waiting[instance_id]
+        in_use = make_room(hub, waiting)
+        for instance_id in in_use:
+            del waiting[instance_id]
+        refused |= in_use
     return refused
 
 
 def insert_instances(
-    hub: str, instances: Sequence[NewInstance], links: Sequence[ParentLink | None] | None = None
-) -> None:
-    """Insert instances with their first message."""
-    if not instances:
-        return
+    hub: str, instances: Iterable[NewInstance], parents: Mapping[str, ParentLink], *, skips_taken: bool = False
+) -> Collection[str]:
+    """Insert instances with their first message; return the ids of those that were inserted.
+
+    Args:
+        hub, instances, parents: as :func:`start_instances` has them.
+        skips_taken: leave out those whose id is in use, in place of an IntegrityError.
+    """
     now = clock.now()
-    parents = links or [None] * len(instances)
-    rows = [_instance_row(hub, new, link, now) for new, link in zip(instances, parents, strict=True)]
-    keys: dict[str, int] = dict(bulk.insert_returning(Instance, InstanceRow._fields, rows, ("instance_id", "id")))
+    linked = [(new, parents.get(new.instance_id)) for new in instances]
+    rows = [_instance_row(hub, new, link, now) for new, link in linked]
+    answer = ("instance_id", "id")
+    found = bulk.insert_returning(Instance, InstanceRow._fields, rows, answer, skips_taken=skips_taken)
+    keys: dict[str, int] = dict(found)
     send(
         [
             inbox_row(
@@ -78,9 +91,11 @@ def insert_instances(
                 generation=0,
                 visible_at=new.start_at if new.start_at and new.start_at > now else EPOCH,
             )
-            for new, link in zip(instances, parents, strict=True)
+            for new, link in linked
+            if new.instance_id in keys
         ]
     )
+    return keys.keys()
 
 
 _LOCK_BY_ID = Statement(
@@ -91,7 +106,10 @@ _LOCK_BY_ID = Statement(
 
 def make_room(hub: str, instance_ids: Iterable[str]) -> dict[str, str]:
     """Remove finished instances of these ids; return id → status of those that have not finished."""
-    present = [(pk, id_, RuntimeStatus(status)) for pk, id_, status in _LOCK_BY_ID.rows(hub, list(instance_ids))]
+    wanted = list(instance_ids)
+    if not wanted:
+        return {}
+    present = [(pk, id_, RuntimeStatus(status)) for pk, id_, status in _LOCK_BY_ID.rows(hub, wanted)]
     delete_instances([pk for pk, _, status in present if status.is_finished])
     return {id_: status.value for _, id_, status in present if not status.is_finished}
 

@@ -2,8 +2,7 @@
 
 To build a span or a log record and to send it costs the SDK some hundred microseconds, in Python, under the same lock
 as the turns: several times what the work itself costs. So a worker writes down what it has done, a line of JSON for
-each act, and a process of its own (``python -m durable_host.telemetry.relay``) makes spans and records of it. That
-process yields to the workers, outlives a killed one until all that it was told is sent, and ends when its pipe does.
+each act, and a process of its own (:mod:`.relay_process`) makes spans and records of it.
 
 What cannot be written for a while waits in memory, up to a bound; then new acts are left out, and counted, until the
 rest is written. A dead or hanging endpoint, or a relay that dies, costs telemetry and nothing else.
@@ -20,18 +19,17 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import IO, Any
+from typing import Any
 from weakref import WeakSet
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from durable_host.core.codec import Record
 
-from . import pipeline
-from .chronicle import Attempt, LocalChronicle, Subject
+from .chronicle import Attempt, Subject
 from .environment import TOLD_FOR
 
 logger = logging.getLogger(__name__)
@@ -42,22 +40,15 @@ _MOST_WAITING = 32 * 1024 * 1024
 _PIPE = 1024 * 1024
 #: bytes after which the worker hands over what it has noted, although its cycle goes on
 _LARGE_PART = 1024 * 1024
-#: spans and records after which the relay waits until they are sent: its reader then waits, too, and nothing is dropped
-_FLUSH_EVERY = 2_000
-#: ... but no longer than this, so that it sees the end of its worker although an endpoint hangs
-_FLUSH_SECONDS = 20.0
-_STOP_SECONDS = 5.0
 #: seconds that an ending worker waits for its relay to get and send the rest
 _FAREWELL = 3.0
 #: seconds between looks whether the relay is alive, where there is nothing to write
 _LOOK_EVERY = 5.0
 #: seconds before another relay starts, where several in a row were lost: from, to
 _PAUSES = (1.0, 60.0)
-#: how far the relay steps back behind the workers, 0 to 19; without it, it gets what they leave
-_NICENESS = "DURABLE_TELEMETRY_NICENESS"
 #: what a terminal or a supervisor sends to all processes of a group: the relay ends with its pipe instead
-_MEANT_FOR_THE_WORKER = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-_COMMAND = (sys.executable, "-P", "-m", "durable_host.telemetry.relay")
+MEANT_FOR_THE_WORKER = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_COMMAND = (sys.executable, "-P", "-m", "durable_host.telemetry.relay_process")
 
 
 class Outbox:
@@ -236,7 +227,7 @@ class Relay:
     def _write(self) -> None:
         """Write what waits, and start another process where one is lost."""
         # Inherited by the process: what is meant for the worker must not end it while it starts, either.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _MEANT_FOR_THE_WORKER)
+        signal.pthread_sigmask(signal.SIG_BLOCK, MEANT_FOR_THE_WORKER)
         self._start()
         while (part := self._outbox.take(_LOOK_EVERY)) is not None:
             while self._process is None or self._process.poll() is not None or (part := self._send(part)):
@@ -304,74 +295,3 @@ def _let_go_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_let_go_in_child)
-
-
-# --- the other end ----------------------------------------------------------------------------------------------------
-
-
-class _Pace:
-    """Waits now and then until what was told is sent, so that the exporters' queues do not overflow.
-
-    One flush at a time: those that a hanging endpoint holds up would pile up.
-    """
-
-    def __init__(self) -> None:
-        self._told = 0
-        self._flush: threading.Thread | None = None
-
-    def __call__(self) -> None:
-        """Count one span or record."""
-        self._told += 1
-        if self._told < _FLUSH_EVERY:
-            return
-        self._told = 0
-        if self._flush is None or not self._flush.is_alive():
-            self._flush = threading.Thread(target=pipeline.flush, args=(threading.TIMEOUT_MAX / 2,), daemon=True)
-            self._flush.start()
-        self._flush.join(_FLUSH_SECONDS)
-
-
-def run(lines: IO[bytes]) -> None:
-    """Be the other end: tell of everything that is read, then send the rest and return."""
-    chronicle = LocalChronicle(_Pace())
-    acts: dict[str, Callable[..., None]] = {
-        "replayed": lambda subject, history: chronicle.replayed(Subject(*subject), _records(history)),
-        "turn": lambda subject, events: chronicle.turn(Subject(*subject), _records(events)),
-        "forget": chronicle.forget,
-        "forget_all": chronicle.forget_all,
-        "began": lambda attempt, at, input_: chronicle.began(Attempt(*attempt), datetime.fromisoformat(at), input_),
-        "ended": lambda attempt, outcome: chronicle.ended(Attempt(*attempt), _record(outcome)),
-    }
-    for line in lines:
-        if line.endswith(b"\n"):  # else the worker was killed while it wrote
-            name, *arguments = from_json(line)
-            acts[name](*arguments)
-    pipeline.stop(_STOP_SECONDS)
-
-
-def _records(rows: Sequence[Sequence[Any]]) -> list[Record]:
-    return [_record(row) for row in rows]
-
-
-def _record(row: Sequence[Any]) -> Record:
-    event_type, timestamp, *rest = row
-    return Record(event_type, datetime.fromisoformat(timestamp), *rest)
-
-
-def main() -> None:
-    """Run the process beside a worker. It ends with the worker's end of the pipe, and not by signals meant for both."""
-    from django.conf import settings
-    from django.utils.log import configure_logging
-
-    for signum in _MEANT_FOR_THE_WORKER:
-        signal.signal(signum, signal.SIG_IGN)
-    configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
-    pipeline.start("worker")
-    os.nice(int(os.environ.get(_NICENESS) or 19))  # not before: on a busy machine it would not even come to start
-    run(sys.stdin.buffer)
-    logging.shutdown()
-    os._exit(0)  # a hanging exporter's thread must not keep it
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
@@ -22,10 +21,11 @@ import pytest
 from durable_host.core import events as ev
 from durable_host.core.codec import Record, to_record
 from durable_host.core.status import RuntimeStatus
-from durable_host.telemetry import pipeline
+from durable_host.telemetry import pipeline, relay_process
 from durable_host.telemetry import relay as relays
 from durable_host.telemetry.chronicle import Attempt, Subject
-from durable_host.telemetry.relay import Outbox, Relay, run
+from durable_host.telemetry.relay import Outbox, Relay
+from durable_host.telemetry.relay_process import run
 from tests.services import PATIENCE, PROJECT, group_members, wait_until
 from tests.telemetry import wire
 from tests.telemetry.conftest import Start
@@ -309,8 +309,8 @@ def test_an_endpoint_that_hangs_keeps_neither_worker_nor_relay(tmp_path: Path) -
 def test_one_flush_at_a_time_waits_for_an_endpoint_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(relays, "_FLUSH_EVERY", 10)
-    monkeypatch.setattr(relays, "_FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr(relay_process, "_FLUSH_EVERY", 10)
+    monkeypatch.setattr(relay_process, "_FLUSH_SECONDS", 0.01)
     flushes: list[float] = []
     answer = threading.Event()
 
@@ -319,7 +319,7 @@ def test_one_flush_at_a_time_waits_for_an_endpoint_that_hangs(
         return answer.wait(PATIENCE)
 
     monkeypatch.setattr(pipeline, "flush", flush)
-    pace = relays._Pace()
+    pace = relay_process._Pace()
     for _ in range(100):
         pace()
     assert len(flushes) == 1
@@ -408,10 +408,43 @@ def test_the_relay_ends_with_its_worker_although_a_forked_child_lives_on(start_r
 # ---- the other end ----
 
 
+def pipe_with(text: bytes) -> int:
+    """Return the end of a pipe from which a text can be read, and nothing more."""
+    reader, writer = os.pipe()
+    os.write(writer, text)
+    os.close(writer)
+    return reader
+
+
+@pytest.mark.parametrize(
+    ("ends", "lull", "patience", "most"),
+    [("silence", 0.01, 600, 1000), ("time", 600, 0.01, 1000), ("room", 600, 600, 5), ("the worker", 600, 600, 1000)],
+)
+def test_it_tells_when_the_worker_rests_or_when_it_cannot_wait_any_longer(
+    monkeypatch: pytest.MonkeyPatch, ends: str, lull: float, patience: float, most: int
+) -> None:
+    monkeypatch.setattr(relay_process, "_LULL", lull)
+    monkeypatch.setattr(relay_process, "_PATIENCE", patience)
+    monkeypatch.setattr(relay_process, "_MOST_KEPT", most)
+    reader, writer = os.pipe()
+    os.write(writer, b"one\ntwo\nthr")
+    lines = relay_process._in_lulls(reader)
+    if ends == "the worker":
+        os.close(writer)
+    assert next(lines) == b"one"
+    if ends != "the worker":
+        os.write(writer, b"ee\nfou")
+        os.close(writer)
+        assert list(lines) == [b"two", b"three"]
+    else:
+        assert list(lines) == [b"two"]
+    os.close(reader)
+
+
 def test_a_line_that_was_cut_off_ends_the_reading_in_order(telemetry: Start, otlp: Otlp) -> None:
     telemetry(otlp.env)
     line = json.dumps(["ended", list(attempt()), [*outcome()]], default=datetime.isoformat).encode()
-    run(io.BytesIO(line + b"\n" + line[:40]))
+    run(pipe_with(line + b"\n" + line[:40]))
     assert len(otlp.spans) == 1
 
 
@@ -423,6 +456,6 @@ def test_an_act_that_cannot_be_told_does_not_silence_the_others(
     good = ["ended", list(attempt()), [*outcome()]]
     lines = [json.dumps(one, default=datetime.isoformat) for one in (["replayed", [1, "n-1", 0], []], unknown, good)]
     with caplog.at_level(logging.ERROR):
-        run(io.BytesIO("".join(f"{line}\n" for line in lines).encode()))
+        run(pipe_with("".join(f"{line}\n" for line in lines).encode()))
     assert "Telemetry was lost." in caplog.text
     assert len(otlp.spans) == 1

@@ -33,6 +33,8 @@ class HostSettings:
     max_payload_bytes: int = DEFAULT_MAX_BYTES
     #: events that the history of one execution may have; it fails beyond
     max_history_events: int = Limits().history_events
+    #: bytes of the payloads and failures in it, likewise
+    max_history_bytes: int = Limits().history_bytes
     #: activities, sub-orchestrations, timers and messages that one turn may ask for; the orchestrator fails beyond
     max_turn_tasks: int = Limits().turn_tasks
     #: activities that one worker process runs at a time
@@ -101,7 +103,11 @@ class HostSettings:
     @property
     def limits(self) -> Limits:
         """What one execution may hold."""
-        return Limits(history_events=self.max_history_events, turn_tasks=self.max_turn_tasks)
+        return Limits(
+            history_events=self.max_history_events,
+            history_bytes=self.max_history_bytes,
+            turn_tasks=self.max_turn_tasks,
+        )
 
 
 @lru_cache(maxsize=1)

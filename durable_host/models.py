@@ -44,6 +44,8 @@ class Instance(models.Model):
     generation = models.IntegerField(default=0, help_text="Executions before this one: continue-as-new and rewind.")
     revision = models.BigIntegerField(default=0, help_text="Turns committed; a checkpoint must find the one it read.")
     next_sequence = models.IntegerField(default=0, help_text="Number of the next event in history.")
+    # Workers of the release before write rows without it; the next replay counts what they have added.
+    history_bytes = models.BigIntegerField(null=True, blank=True, help_text="Bytes of the payloads in this history.")
 
     owner = models.CharField(max_length=255, default="", blank=True, help_text="Worker that holds it now.")
     available_at = models.DateTimeField(default=EPOCH, help_text="From when on other workers may take it.")

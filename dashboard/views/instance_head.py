@@ -61,6 +61,13 @@ class Head:
         """Whether the execution that is shown goes on."""
         return self.execution.is_latest and not self.status.is_finished
 
+    @property
+    def near_limit(self) -> str:
+        """Whether its history comes near a limit, in words; empty where it does not."""
+        if not self.is_moving:
+            return ""
+        return host_settings().limits.warning(self.execution.size, self.execution.payload_bytes or 0)
+
 
 def read_head(request: HttpRequest, instance_id: str) -> Head:
     """Read the head; ``?execution=`` chooses one that is not the latest.

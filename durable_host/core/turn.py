@@ -31,6 +31,7 @@ from .limits import Limits
 from .mailbox import WaitInfo
 from .payload import PayloadCodec
 from .registry import Registry
+from .sizes import stored_bytes
 from .status import RuntimeStatus, next_status
 from .tasks import Parent, Task
 
@@ -54,6 +55,8 @@ class TurnResult:
     completion: ev.ExecutionCompleted | None = None
     #: the first event of the next execution after continue-as-new
     next_started: ev.ExecutionStarted | None = None
+    #: bytes of the whole history, with this turn; None where nobody has read it
+    history_bytes: int | None = None
 
 
 class Execution:
@@ -71,6 +74,8 @@ class Execution:
         self._limits = limits
         #: events of the history so far
         self._length = 0
+        #: and what they hold
+        self._bytes = 0
         self._ledger = Ledger(instance_id, codec, self._is_awaited, limits)
         self._ledger.generation = generation
         self._confirmation = Confirmation(self._ledger)
@@ -108,6 +113,7 @@ class Execution:
                 self._confirmation.position = position
                 self._apply(event)
                 self._length += 1
+                self._bytes += stored_bytes((event,))
         finally:
             self._ledger.running_in = None
             self._ledger.is_replaying = False
@@ -138,6 +144,7 @@ class Execution:
         scheduled = tuple(self._ledger.asked.values())
         self._ledger.asked.clear()
         self._length += len(accepted) + len(scheduled) + 2
+        self._bytes += stored_bytes(accepted) + stored_bytes(scheduled)
         self._end_if_too_long()
         return self._result(now, accepted, scheduled)
 
@@ -280,7 +287,7 @@ class Execution:
         """Fail an execution whose history has outgrown the limit, unless it has just ended by itself."""
         if self._completion is None:
             try:
-                self._limits.check_history(self._length)
+                self._limits.check_history(self._length, self._bytes)
             except LimitExceededError as error:
                 self._end(RuntimeStatus.FAILED, error=error)
 
@@ -328,6 +335,7 @@ class Execution:
             waits=waits if changed else None,
             completion=completion,
             next_started=self._next_started(now),
+            history_bytes=self._bytes + stored_bytes(ending),
         )
 
     def _next_started(self, now: datetime) -> ev.ExecutionStarted | None:

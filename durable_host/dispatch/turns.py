@@ -207,6 +207,7 @@ class TurnRunner:
 
     def _written(self, work: _Work, result: TurnResult, started: ExecutionStarted | None, is_busy: bool) -> TurnWrite:
         head = work.head
+        self._warn_before_limits(head, result)
         return TurnWrite(
             head=head,
             result=result,
@@ -215,6 +216,13 @@ class TurnRunner:
             outcomes=tuple(work.outcomes),
             keeps_running=is_busy,
         )
+
+    def _warn_before_limits(self, head: InstanceHead, result: TurnResult) -> None:
+        """Say once, in the turn that gets there, that a history comes near one of its limits."""
+        limits = self._settings.limits
+        now = limits.warning(head.next_sequence + len(result.events), result.history_bytes or 0)
+        if now and not limits.warning(head.next_sequence, head.history_bytes or 0):
+            logger.warning("%s", now, extra={"instance_id": head.instance_id, "orchestrator": head.name})
 
     def _decide_apart(self, work: _Work, history: list[Record]) -> TurnWrite | Stall | None:
         """Have a suspect's turn decided in a process of its own, so that it ends nothing else.

@@ -217,6 +217,7 @@ _MOVED = (
     "generation",
     "revision",
     "next_sequence",
+    "history_bytes",
     "owner",
     "available_at",
     "turn_attempts",
@@ -244,12 +245,14 @@ def next_head(turn: TurnWrite) -> InstanceHead:
         status=result.status,
         revision=head.revision + 1,
         next_sequence=head.next_sequence + len(result.events),
+        history_bytes=head.history_bytes if result.history_bytes is None else result.history_bytes,
         # an execution that has not set one shows what the one before it showed
         custom_status=head.custom_status if result.custom_status is None else result.custom_status,
     )
     if result.next_started is None:
         return moved
-    return replace(moved, generation=head.generation + 1, next_sequence=0, version=result.next_started.version)
+    version = result.next_started.version
+    return replace(moved, generation=head.generation + 1, next_sequence=0, history_bytes=None, version=version)
 
 
 def _moved(turn: TurnWrite, head: InstanceHead, holder: Holder, is_busy: bool, now: datetime) -> bulk.Row:
@@ -268,6 +271,7 @@ def _moved(turn: TurnWrite, head: InstanceHead, holder: Holder, is_busy: bool, n
         head.generation,
         head.revision,
         head.next_sequence,
+        head.history_bytes,
         holder.worker if is_busy else "",
         now + holder.affinity if is_busy else EPOCH,
         0,

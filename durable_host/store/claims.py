@@ -38,6 +38,7 @@ HEAD_COLUMNS = (
     "generation",
     "revision",
     "next_sequence",
+    "history_bytes",
     "custom_status",
     "parent_id",
     "parent_generation",
@@ -237,8 +238,8 @@ def _in_order(arrived: Iterable[Event], due: deque[Event]) -> Iterator[Event]:
 
 
 def _head(columns: Sequence[Any]) -> InstanceHead:
-    pk, instance_id, name, version, status, generation, revision, next_sequence, custom_status, *more = columns
-    *parent, created_at, scheduled_at = more
+    pk, instance_id, name, version, status, generation, revision, *more = columns
+    next_sequence, history_bytes, custom_status, *parent, created_at, scheduled_at = more
     return InstanceHead(
         pk=pk,
         instance_id=instance_id,
@@ -248,6 +249,7 @@ def _head(columns: Sequence[Any]) -> InstanceHead:
         generation=generation,
         revision=revision,
         next_sequence=next_sequence,
+        history_bytes=history_bytes,
         custom_status=custom_status,
         parent_pk=parent[0],
         parent_generation=parent[1],

@@ -22,6 +22,7 @@ from .rows import INBOX_COLUMNS, RECORD_COLUMNS, inbox_event
 MOST_EVENTS = 150_000
 _LIGHT_COLUMNS = tuple("light_payload" if name == "payload" else name for name in RECORD_COLUMNS)
 _READ_PART = 2_000
+_EXECUTION_COLUMNS = ("pk", "instance_id", "generation", "revision", "next_sequence", "history_bytes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class Execution:
     stored: tuple[int, ...]
     #: number of events
     size: int
+    #: bytes of their payloads; None where they were not counted: of another than the latest
+    payload_bytes: int | None
     #: grows with every turn of the instance
     revision: int
 
@@ -74,7 +77,7 @@ def find_execution(hub: str, instance_id: str, generation: int | None = None) ->
     Raises:
         InstanceNotFoundError: there is no such instance, or its execution of this number is no longer stored.
     """
-    row = named(hub, instance_id).only("pk", "instance_id", "generation", "revision", "next_sequence").first()
+    row = named(hub, instance_id).only(*_EXECUTION_COLUMNS).first()
     if row is None:
         raise InstanceNotFoundError(instance_id)
     begun = HistoryEvent.objects.filter(instance_id=row.pk, sequence=0)
@@ -90,6 +93,7 @@ def find_execution(hub: str, instance_id: str, generation: int | None = None) ->
         latest=row.generation,
         stored=stored,
         size=size,
+        payload_bytes=row.history_bytes if wanted == row.generation else None,
         revision=row.revision,
     )
 

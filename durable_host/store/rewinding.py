@@ -14,6 +14,7 @@ from durable_host.core.events import ExecutionCompleted, ExecutionRewound, Execu
 from durable_host.core.events import HistoryEvent as Event
 from durable_host.core.registry import Registry
 from durable_host.core.rewind import plan_rewind, with_origin
+from durable_host.core.sizes import stored_bytes
 from durable_host.core.status import LEGAL_IN, RuntimeStatus, allowed_names
 from durable_host.core.tracing import ExecutionTrace
 from durable_host.models import EPOCH, Instance
@@ -63,6 +64,7 @@ def _rewind(row: Instance, reason: str | None, registry: Registry) -> None:
         status=RuntimeStatus.RUNNING,
         generation=generation,
         next_sequence=len(plan.kept),
+        history_bytes=stored_bytes(plan.kept),
         revision=row.revision + 1,
         updated_at=clock.now(),
         completed_at=None,

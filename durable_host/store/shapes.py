@@ -36,6 +36,8 @@ class InstanceHead:
     generation: int
     revision: int
     next_sequence: int
+    #: bytes of the payloads in its history; None where they have not been counted yet
+    history_bytes: int | None
     custom_status: str | None
     parent_pk: int | None
     parent_generation: int | None

@@ -295,3 +295,13 @@ def test_hostile_content_is_harmless_on_every_tab(boss: Client, begin: Start) ->
             page = response.content.decode()
             assert "<script>alert" not in page, tab
             assert "<i>'" not in page, tab
+
+
+def test_its_page_says_that_its_history_comes_near_a_limit(begin: Start, boss: Client, settings: Any) -> None:
+    begin("page_retry", 1, instance_id="long")
+    page = "/instances/long/"
+    assert "Near a limit" not in boss.get(page).content.decode()
+    settings.DURABLE_HOST = {**settings.DURABLE_HOST, "MAX_HISTORY_EVENTS": 7}
+    text = boss.get(page).content.decode()
+    assert "Near a limit" in text
+    assert "of 7 events (MAX_HISTORY_EVENTS)" in text

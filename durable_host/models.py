@@ -254,6 +254,9 @@ class WorkerState(models.Model):
     )
     running_activities = models.IntegerField(default=0)
     max_activities = models.IntegerField(default=0)
+    abandoned_activities = models.IntegerField(
+        db_default=0, help_text="That outran their limit, cannot be stopped, and hold a thread."
+    )
     resident_executions = models.IntegerField(default=0)
     held_instances = models.IntegerField(default=0)
     counters = models.JSONField(default=dict, help_text="Tallies of its instruments, see durable_host.core.metrics.")

@@ -159,13 +159,17 @@ class Crew:
     lost: tuple[WorkerLine, ...]
     #: they said good-bye lately
     left: tuple[WorkerLine, ...]
+    #: how many activities that nobody can stop wear a worker out; 0 while no worker has one
+    most_abandoned: int = 0
 
 
 def crew(infos: Sequence[WorkerInfo], held: Iterable[QueuedActivity]) -> Crew:
     """Sort the workers, each with the number of activities that it has."""
     counts = Counter(one.owner for one in held)
     lines = [WorkerLine(info=info, held=counts[info.report.name]) for info in infos]
+    has_abandoned = any(one.is_live and one.report.abandoned_activities for one in infos)
     return Crew(
+        most_abandoned=host_settings().max_abandoned if has_abandoned else 0,
         live=tuple(one for one in lines if one.info.is_live),
         lost=tuple(one for one in lines if one.info.is_lost),
         left=tuple(one for one in lines if one.info.left_at is not None),

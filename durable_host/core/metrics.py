@@ -206,6 +206,12 @@ WORKER_RUNNING = _gauge("worker.running_activities", "{activity}", "Activities t
 WORKER_ROOM = _gauge(
     "worker.max_activities", "{activity}", "Activities that the worker can run at a time.", Label.WORKER
 )
+WORKER_ABANDONED = _gauge(
+    "worker.abandoned_activities",
+    "{activity}",
+    "Activities that outran their limit, cannot be stopped, and hold a thread of the worker.",
+    Label.WORKER,
+)
 WORKER_RESIDENT = _gauge(
     "worker.resident_executions", "{execution}", "Executions that the worker keeps in memory.", Label.WORKER
 )
@@ -224,6 +230,7 @@ WORKER_GAUGES: tuple[Metric, ...] = (
     WORKER_SEEN_AGE,
     WORKER_RUNNING,
     WORKER_ROOM,
+    WORKER_ABANDONED,
     WORKER_RESIDENT,
     WORKER_HELD,
     WORKER_CLOCK,

@@ -214,7 +214,8 @@ class Host:
             sql.forget_plans()
             self._reporter.sweeps.begin(self._may_have_turns, self._may_have_activities)
             self._look_everywhere()
-            self._presence.show(self._pool.running, self._turns.resident, self._in_flight)
+            resident, held = len(self._turns.resident), len(self._in_flight)
+            self._presence.show(len(self._pool.running), self._pool.abandoned, resident, held)
         if now >= self._next_renewal:
             self._next_renewal = now + self._renewal_interval
             claims.renew_activities(self._pool.running, self.name, self._settings.activity_lease)

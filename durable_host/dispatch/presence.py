@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Collection
+from dataclasses import replace
 from importlib import metadata
 
 from django.db import connections
@@ -45,12 +45,19 @@ class Presence:
         self._counted_before = meters.read_all()
         self._next_forgetting = time.monotonic() + _FORGET_INTERVAL
 
-    def show(self, running: Collection[int], resident: Collection[int], held: Collection[int]) -> None:
+    def show(self, running: int, abandoned: int, resident: int, held: int) -> None:
         """Write that the host is there, with what it runs, keeps and holds; set the clock. Call it once in a sweep."""
         if self._is_visit:
             clock.synchronise()
             return
-        workers.show(self._report(len(running), len(resident), len(held)))
+        now = replace(
+            self._report(),
+            running_activities=running,
+            abandoned_activities=abandoned,
+            resident_executions=resident,
+            held_instances=held,
+        )
+        workers.show(now)
         if time.monotonic() >= self._next_forgetting:
             self._next_forgetting = time.monotonic() + _FORGET_INTERVAL
             workers.forget_gone(host_settings().task_hub)
@@ -62,7 +69,7 @@ class Presence:
         else:
             workers.leave(self._report())
 
-    def _report(self, running: int = 0, resident: int = 0, held: int = 0) -> workers.WorkerReport:
+    def _report(self) -> workers.WorkerReport:
         return workers.WorkerReport(
             hub=host_settings().task_hub,
             name=self._name,
@@ -71,10 +78,7 @@ class Presence:
             pid=os.getpid(),
             version=metadata.version("durable-host"),
             started_at=self._started_at,
-            running_activities=running,
             max_activities=self._max_activities,
-            resident_executions=resident,
-            held_instances=held,
             counters=metrics.total(meters.read_all(), self._counted_before, sign=-1),
         )
 

@@ -157,6 +157,7 @@ def _worker(worker: workers.WorkerInfo, now: datetime) -> Iterator[Sample]:
         metrics.WORKER_SEEN_AGE: _age(worker.seen_at, now),
         metrics.WORKER_RUNNING: report.running_activities,
         metrics.WORKER_ROOM: report.max_activities,
+        metrics.WORKER_ABANDONED: report.abandoned_activities,
         metrics.WORKER_RESIDENT: report.resident_executions,
         metrics.WORKER_HELD: report.held_instances,
         metrics.WORKER_CLOCK: worker.clock_offset,

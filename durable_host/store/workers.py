@@ -36,6 +36,8 @@ class WorkerReport:
     #: activities that it runs, and how many it could
     running_activities: int = 0
     max_activities: int = 0
+    #: activities that outran their limit, cannot be stopped, and still hold a thread each
+    abandoned_activities: int = 0
     #: executions that it keeps in memory
     resident_executions: int = 0
     #: instances that stay with it while their activities run
@@ -155,6 +157,7 @@ def _columns(report: WorkerReport) -> dict[str, Any]:
         "seen_at": clock.now(),
         "running_activities": report.running_activities,
         "max_activities": report.max_activities,
+        "abandoned_activities": report.abandoned_activities,
         "resident_executions": report.resident_executions,
         "held_instances": report.held_instances,
         "counters": report.counters,
@@ -172,6 +175,7 @@ def _info(row: WorkerState, now: datetime) -> WorkerInfo:
         started_at=row.started_at,
         running_activities=row.running_activities,
         max_activities=row.max_activities,
+        abandoned_activities=row.abandoned_activities,
         resident_executions=row.resident_executions,
         held_instances=row.held_instances,
         counters=row.counters,

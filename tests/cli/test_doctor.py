@@ -79,6 +79,13 @@ def test_a_worker_that_was_killed_and_one_whose_clock_is_off() -> None:
     assert any("1 workers went silent" in what and "dead on box" in what for what in findings())
 
 
+def test_a_worker_with_activities_that_nobody_can_stop() -> None:
+    WorkerState.objects.filter(name="w1").update(abandoned_activities=4)
+    assert (
+        "isolated=True" in only("Activities ran longer than their limit and were abandoned: 4 by w1", "warn")["remedy"]
+    )
+
+
 def test_redis_that_is_away_or_evicts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_state, "facts", lambda: "Connection refused")
     assert "Nothing is lost" in only("Redis does not answer: Connection refused", "warn")["why"]

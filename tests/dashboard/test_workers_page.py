@@ -67,6 +67,14 @@ def test_what_a_dead_worker_had_is_marked(crew: None, as_role: As) -> None:
     assert held.renewed_at is not None
 
 
+def test_activities_that_nobody_can_stop_are_counted_and_explained(crew: None, as_role: As) -> None:
+    assert "bandoned" not in text_of(as_role("viewer"), "/workers/")
+    show_worker("node-t:5", abandoned_activities=3)
+    page = text_of(as_role("viewer"), "/workers/")
+    assert "0 of 100 3 abandoned" in page
+    assert "A worker that has 10 of them ends" in page
+
+
 def test_a_queue_shows_what_comes_next(crew: None, as_role: As) -> None:
     page = text_of(as_role("viewer"), "/queues/far/")
     assert page.count("not given out yet") == 3

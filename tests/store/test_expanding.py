@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations import AddField, AddIndex, CreateModel
+from django.db.migrations.operations.base import Operation
 
 from durable_host import OrchestrationContext
 from tests.store.workbench import STORE, TABLES, Workbench, assert_gap_free, assert_nothing_is_left
@@ -27,6 +31,22 @@ def expanded() -> Iterator[None]:
         with connection.cursor() as cursor:
             for table in tables:
                 cursor.execute(f"ALTER TABLE {table} DROP COLUMN of_the_next_release")
+
+
+def later_operations() -> list[Operation]:
+    """What the migrations after the first do: the first makes tables that nobody uses yet."""
+    disk = MigrationLoader(None).disk_migrations
+    later = [one for (app, name), one in sorted(disk.items()) if app == "durable_host" and name > "0002"]
+    return [operation for migration in later for operation in migration.operations]
+
+
+def test_migrations_only_add_what_the_code_before_them_can_live_with() -> None:
+    assert later_operations()
+    for operation in later_operations():
+        assert isinstance(operation, AddField | CreateModel | AddIndex | AddIndexConcurrently), operation.describe()
+        if isinstance(operation, AddField):
+            is_optional = operation.field.null or operation.field.has_db_default()
+            assert is_optional, f"{operation.describe()}: a worker of the release before leaves it out"
 
 
 def test_a_worker_goes_on_under_a_migration(bench: Workbench) -> None:

@@ -123,7 +123,16 @@ def test_another_hub_is_another_world(bench: Workbench) -> None:
 
 
 def test_workers_tell_of_themselves_until_they_leave(moving_clock: MovingClock) -> None:
-    workers.show(report("one", running_activities=3, max_activities=10, resident_executions=5, held_instances=2))
+    workers.show(
+        report(
+            "one",
+            running_activities=3,
+            max_activities=10,
+            abandoned_activities=1,
+            resident_executions=5,
+            held_instances=2,
+        )
+    )
     workers.show(report("two"))
     workers.leave(report("two"))
     moving_clock.advance(seconds=9)
@@ -133,6 +142,7 @@ def test_workers_tell_of_themselves_until_they_leave(moving_clock: MovingClock) 
     assert found == {
         metrics.WORKER_RUNNING: 3,
         metrics.WORKER_ROOM: 10,
+        metrics.WORKER_ABANDONED: 1,
         metrics.WORKER_RESIDENT: 5,
         metrics.WORKER_HELD: 2,
     }

@@ -18,7 +18,7 @@ from durable_host.dispatch.host import Host
 from durable_host.models import WorkerState
 from durable_host.store import clock, stalls, workers
 from durable_host.store.workers import WorkerReport
-from tests.services import PATIENCE
+from tests.services import PATIENCE, wait_until
 from tests.store.conftest import MovingClock
 from tests.store.workbench import STORE, Workbench
 
@@ -149,6 +149,34 @@ def test_a_host_writes_its_row_and_says_good_bye(bench: Workbench) -> None:
     row = seen[0]
     assert (row.queue, row.pid, row.max_activities, row.left_at) == ("default", os.getpid(), 100, None)
     assert WorkerState.objects.get(name="worker").left_at is not None
+
+
+def test_a_host_tells_how_many_activities_it_could_not_stop(bench: Workbench) -> None:
+    may_end = threading.Event()
+
+    async def asks(ctx: Ctx) -> None:
+        await ctx.call_activity("hangs")
+
+    bench.orchestrator(asks)
+    bench.activity(lambda _: may_end.wait(PATIENCE), name="hangs", timeout=timedelta(seconds=0.05))
+    host = bench.host()
+    pool = host._pool
+
+    def shown_with(abandoned: int) -> int:
+        def is_so() -> bool:
+            host._cycle()
+            return pool.abandoned == abandoned
+
+        wait_until(is_so, f"{abandoned} to be abandoned")
+        host._next_sweep = 0
+        host._cycle()
+        return WorkerState.objects.get(name="worker").abandoned_activities
+
+    bench.client.start_new("asks")
+    assert shown_with(1) == 1
+    may_end.set()
+    assert shown_with(0) == 0
+    pool.close(0)
 
 
 def test_every_act_counts_once(bench: Workbench) -> None:

@@ -21,6 +21,7 @@ def examine() -> Iterator[Finding]:
     found = workers.list_workers(hub)
     yield from _queues(hub, [one for one in found if one.is_live])
     yield from _lost([one for one in found if one.is_lost])
+    yield from _overrun([one for one in found if one.is_live])
     yield from _clocks([one for one in found if one.is_live])
     yield from _code(hub)
 
@@ -47,6 +48,18 @@ def _lost(lost: Sequence[WorkerInfo]) -> Iterator[Finding]:
             f"{len(lost)} workers went silent in the last ten minutes without a good-bye: {names}.",
             "They were killed or cut off. What they held is taken over when its lease ends.",
             "Where nobody wanted that, see why in their log and in their machine's: out of memory, perhaps.",
+        )
+
+
+def _overrun(live: Sequence[WorkerInfo]) -> Iterator[Finding]:
+    worn = [one.report for one in live if one.report.abandoned_activities]
+    if worn:
+        most = host_settings().max_abandoned
+        said = ", ".join(f"{one.abandoned_activities} by {one.name} on {one.hostname}" for one in worn[:_SHOWN])
+        yield warn(
+            f"Activities ran longer than their limit and were abandoned: {said}.",
+            f"They cannot be stopped and keep a thread each. A worker with {most} of them ends.",
+            'See which in its log ("outran its limit"). Functions that may hang belong into @activity(isolated=True).',
         )
 
 

@@ -79,6 +79,7 @@ class Children:
             order = _Order(function, arguments, limit, stack.name)
             receiver, sender = _SERVER.Pipe(duplex=False)
             process = _SERVER.Process(target=_serve, args=(sender, order))
+            kills = _memory_kills()
             with receiver:
                 self._begin(process)
                 sender.close()
@@ -86,7 +87,9 @@ class Children:
                     return _answer(process, receiver, limit)
                 except EOFError:
                     process.join(_MARGIN)
-                    raise _ending(process.exitcode, Path(stack.name).read_text(errors="replace")) from None
+                    lacks_memory = _memory_kills() > kills
+                    said = Path(stack.name).read_text(errors="replace")
+                    raise _ending(process.exitcode, said, lacks_memory=lacks_memory) from None
                 finally:
                     process.kill()
                     process.join()
@@ -119,13 +122,27 @@ def _answer(process: Any, receiver: Connection, limit: float | None) -> Any:
     return receiver.recv()
 
 
-def _ending(code: int | None, stack: str) -> ChildError:
+def _ending(code: int | None, stack: str, *, lacks_memory: bool = False) -> ChildError:
     """Say how a process ended."""
     if stack.startswith("Timeout"):
         return ChildTimeoutError("ran out of time", stack)
+    if code == -signal.SIGKILL and lacks_memory:
+        return ChildDiedError("killed by SIGKILL as memory ran out", stack)
     if code is not None and code < 0:
         return ChildDiedError(f"killed by {_signal_name(-code)}", stack)
     return ChildDiedError(f"exit code {code}", stack)
+
+
+def _memory_kills() -> int:
+    """Return how many processes the kernel has ended for want of memory (Linux, /proc/vmstat); 0 where it is not told.
+
+    It counts for the whole machine, so it only explains a death that looks like one of these.
+    """
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def _signal_name(number: int) -> str:

@@ -58,8 +58,15 @@ def run_out_of_memory() -> None:
     raise MemoryError
 
 
+def eat_memory() -> None:
+    """Take more than a test's memory group has, until the kernel ends the process; never what a machine needs."""
+    eaten = [os.urandom(1 << 20) * 16 for _ in range(250)]
+    raise AssertionError(f"{len(eaten)} times 16 MB, and still alive")
+
+
 MISHAPS: dict[str, Callable[[], None]] = {
-    mishap.__name__: mishap for mishap in (exit_hard, segfault, be_killed, loop, loop_in_c, recurse, run_out_of_memory)
+    mishap.__name__: mishap
+    for mishap in (exit_hard, segfault, be_killed, loop, loop_in_c, recurse, run_out_of_memory, eat_memory)
 }
 
 

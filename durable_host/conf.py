@@ -55,7 +55,7 @@ class HostSettings:
     sweep_interval: timedelta = timedelta(seconds=5)
     #: how long a stalled instance waits at most before it is tried again; half of it is left to chance
     stall_retry: timedelta = timedelta(seconds=30)
-    #: processes that a turn or an activity may end before it is given up
+    #: processes of its own that a turn or an activity may end before it is given up
     max_delivery_attempts: int = 5
     #: how long finished instances are kept: the first rule that fits decides; what no rule fits is kept for ever
     retention: tuple[RetentionRule, ...] = ()

@@ -17,7 +17,7 @@ from psycopg import Cursor
 
 from bench.functions import chain
 from durable_host.client import DurableClient
-from durable_host.dispatch import host
+from durable_host.dispatch import committing, host
 from durable_host.dispatch.activities import ActivityPool
 from durable_host.dispatch.reporter import Reporter
 from durable_host.dispatch.turns import TurnRunner
@@ -35,7 +35,7 @@ WALL, CPU = "wall", "CPU"
 _PARTS: list[tuple[str, Any, str]] = [
     ("look for messages", claims, "claim_turns"),
     ("decide the turn", TurnRunner, "decide"),
-    ("checkpoint", host, "checkpoint"),
+    ("checkpoint", committing, "checkpoint"),
     ("report it", Reporter, "commit"),
     ("start the activity", ActivityPool, "start"),
     ("wait for the activity", host.Host, "_sleep"),

@@ -24,20 +24,20 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Self, TypeVar
 
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
 from durable_host.conf import HostSettings, host_settings
 from durable_host.core.payload import PayloadCodec
 from durable_host.core.registry import Registry, default_registry
 from durable_host.store import claims, clock, sql, stalls
-from durable_host.store.checkpoint import checkpoint
-from durable_host.store.shapes import ActivityOutcome, ClaimedActivity, ClaimedInstance, Holder, Receipt, Stall, Wake
+from durable_host.store.shapes import ActivityOutcome, ClaimedActivity, ClaimedInstance, Receipt, Wake
 from durable_host.telemetry import meters
 
 from . import doorbell
 from .activities import ActivityPool, Done
 from .bells import HeldBells
 from .codeprint import code_fingerprint
+from .committing import Committer
 from .exactly_once import Committed
 from .housekeeping import Housekeeper
 from .presence import Presence, feed_gauges
@@ -91,6 +91,7 @@ class Host:
         self._chores = Housekeeper(name, registry, self.wake)
         self._presence = Presence(name, queue_name, most, registry, is_visit=is_visit)
         self._code = code_fingerprint(registry)
+        self._committer = Committer(name, self._code, self._settings, self._reporter)
         self._in_flight: Counter[int] = Counter()
         self._outcomes: list[ActivityOutcome] = []
         #: instances whose turn is claimed and not committed
@@ -165,7 +166,11 @@ class Host:
         self._collect()
         self._sweep_if_due()
         self._pool.expire()
-        batch = self._turns.decide(self._claim_turns(), self._outcomes, self._in_flight)
+        claimed = self._claim_turns()
+        if self._outcomes and any(claim.is_suspect for claim in claimed):
+            # What has ended is stored before something is tried that may end this worker.
+            self._commit(self._turns.decide([], self._outcomes, self._in_flight))
+        batch = self._turns.decide(claimed, self._outcomes, self._in_flight)
         if batch:
             self._commit(batch)
         took = self._claim_activities()
@@ -248,41 +253,11 @@ class Host:
         return min(batch, max(batch // 10, self._pool.room - len(self._outcomes)))
 
     def _commit(self, batch: Batch) -> None:
-        holder = Holder(
-            hub=self._settings.task_hub,
-            worker=self.name,
-            room={} if self._is_stopping else {self._queue_name: self._pool.room},
-            activity_lease=self._settings.activity_lease,
-            affinity=self._settings.affinity,
-        )
-        for stall in batch.stalls:
-            self._set_aside(stall)
-        began = time.monotonic()
-        receipt = self._checkpoint(batch, holder)
-        self._reporter.commit(batch, receipt, time.monotonic() - began)
+        receipt = self._committer.commit(batch, {} if self._is_stopping else {self._queue_name: self._pool.room})
         self._outcomes.clear()
-        self._claimed.clear()
+        self._claimed[:] = [pk for pk in self._claimed if pk not in batch.pks]
         self._turns.settle(receipt)
         self._after(receipt)
-
-    def _checkpoint(self, batch: Batch, holder: Holder) -> Receipt:
-        """Commit the batch; where the database refuses what one turn holds, set aside that instance only."""
-        try:
-            return checkpoint(batch.turns, batch.forwarded, holder)
-        except (DataError, IntegrityError):
-            receipt = checkpoint([], batch.forwarded, holder)
-        for turn in batch.turns:
-            try:
-                receipt.add(checkpoint([turn], [], holder))
-            except (DataError, IntegrityError) as error:
-                reason = f"The database refused this turn: {error}"
-                self._set_aside(Stall(turn.head, reason, self._settings.stall_retry))
-                receipt.add(checkpoint([], turn.outcomes, holder))
-        return receipt
-
-    def _set_aside(self, stall: Stall) -> None:
-        if stalls.set_aside(stall, self._code):
-            self._reporter.stall(stall.head, stall.reason)
 
     def _after(self, receipt: Receipt) -> None:
         """Act on what the checkpoint made true."""

@@ -20,7 +20,15 @@ from durable_host.core.registry import Registry, default_registry
 from durable_host.core.tracing import ExecutionTrace
 from durable_host.core.turn import Execution, TurnResult
 from durable_host.store import clock, rows
-from durable_host.store.shapes import ActivityOutcome, ClaimedInstance, InstanceHead, Receipt, Stall, TurnWrite
+from durable_host.store.shapes import (
+    SHARED_TRIES,
+    ActivityOutcome,
+    ClaimedInstance,
+    InstanceHead,
+    Receipt,
+    Stall,
+    TurnWrite,
+)
 from durable_host.telemetry import meters
 
 from .apart import DECIDE_TURN, TurnOrder
@@ -31,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 #: before a suspect is tried again
 _PAUSE = timedelta(seconds=0.5)
+#: a suspect whose tries all end unseen, as its worker dies too, is parked after so many times MAX_DELIVERY_ATTEMPTS:
+#: workers die for many reasons, and who is innocent shall not be parked for them
+_UNSEEN_FOR_ONE_SEEN = 4
 
 
 @dataclass(slots=True)
@@ -44,6 +55,11 @@ class Batch:
 
     def __bool__(self) -> bool:
         return bool(self.turns or self.forwarded or self.stalls)
+
+    @property
+    def pks(self) -> set[int]:
+        """Primary keys of the instances that were decided."""
+        return {turn.head.pk for turn in self.turns} | {stall.head.pk for stall in self.stalls}
 
 
 @dataclass(slots=True)
@@ -59,9 +75,9 @@ class _Work:
     problem: str = ""
 
     @property
-    def is_suspect(self) -> bool:
-        """Whether its last claim ended without a turn."""
-        return self.attempts > 1
+    def own_tries(self) -> int:
+        """How many tries it has had in a process of its own, this one included."""
+        return max(0, self.attempts - SHARED_TRIES)
 
 
 class TurnRunner:
@@ -102,7 +118,7 @@ class TurnRunner:
         batch = Batch()
         works = self._gather(claimed, outcomes, batch)
         for work in works.values():
-            if work.is_suspect:
+            if work.attempts > 1:
                 self._forget(work.head.pk)
         histories = self._load(works)
         still_busy = set(busy)
@@ -182,10 +198,11 @@ class TurnRunner:
             return self._terminated(work, history)
         if work.problem:
             return Stall(head, work.problem, self._settings.stall_retry)
-        if work.attempts > self._settings.max_delivery_attempts:
-            return Stall(head, _poison_reason(work.attempts - 1), None)
-        if work.is_suspect and (apart := self._decide_apart(work, list(history))) is not None:
-            return apart
+        if work.own_tries:
+            if (apart := self._decide_apart(work, list(history))) is not None:
+                return apart
+            if work.attempts > self._settings.max_delivery_attempts:
+                return Stall(head, _poison_reason(work.attempts - 1), None)
         try:
             began = time.perf_counter()
             self.current = (head, time.monotonic())
@@ -233,6 +250,8 @@ class TurnRunner:
         spec = self._registry.orchestrators.get(head.name)
         if spec is None or spec is not default_registry.orchestrators.get(head.name):
             return None
+        if work.own_tries > self._settings.max_delivery_attempts * _UNSEEN_FOR_ONE_SEEN:
+            return Stall(head, _poison_reason(work.attempts - 1), None)
         self._witness.replay(head, history)
         order = TurnOrder(
             module=spec.function.__module__,
@@ -256,8 +275,8 @@ class TurnRunner:
 
     def _suspected(self, work: _Work, death: str) -> Stall:
         """Try again what has ended its process, until it has done so too often."""
-        if work.attempts >= self._settings.max_delivery_attempts:
-            return Stall(work.head, _poison_reason(work.attempts, death), None)
+        if work.own_tries >= self._settings.max_delivery_attempts:
+            return Stall(work.head, _poison_reason(work.own_tries, death), None)
         reason = f"Its turn has ended a process: {death}. This was try {work.attempts}; it is tried again, alone."
         return Stall(work.head, reason, _PAUSE, is_suspect=True)
 

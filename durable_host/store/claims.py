@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from django.db.models import F
@@ -19,8 +18,8 @@ from durable_host.models import EPOCH, ActivityTask, Instance
 
 from . import clock
 from .rows import INBOX_COLUMNS, inbox_event
-from .shapes import ClaimedActivity, ClaimedInstance, InstanceHead
-from .sql import Row, Statement, as_time
+from .shapes import SHARED_TRIES, ClaimedActivity, ClaimedInstance, InstanceHead
+from .sql import Statement, as_time
 
 #: oldest messages whose receivers are looked at, for each instance that is wanted
 _WINDOW = 2
@@ -28,6 +27,8 @@ _WINDOW = 2
 _FEW = 20
 #: messages that the turns of one batch take together
 _MOST_MESSAGES = 10_000
+#: suspects that are tried together, by the tries that they have had; from :data:`SHARED_TRIES` on, each alone
+_SUSPECTS_TOGETHER = {1: 10}
 
 HEAD_COLUMNS = (
     "id",
@@ -47,11 +48,15 @@ HEAD_COLUMNS = (
     "scheduled_at",
 )
 
+#: tries of the receiver; none where it is not free
 _OLDEST = Statement(
-    "SELECT instance_id FROM durable_host_pendingevent WHERE visible_at <= %s ORDER BY visible_at, id LIMIT %s"
+    "SELECT message.instance_id, ("
+    "  SELECT turn_attempts FROM durable_host_instance AS receiver WHERE receiver.id = message.instance_id"
+    "  AND receiver.hub = %s AND (receiver.available_at <= %s OR receiver.owner = %s)"
+    ") FROM durable_host_pendingevent AS message WHERE visible_at <= %s ORDER BY visible_at, id LIMIT %s"
 )
 _FREE_RECEIVERS = Statement(
-    "SELECT message.instance_id FROM durable_host_pendingevent AS message"
+    "SELECT message.instance_id, receiver.turn_attempts FROM durable_host_pendingevent AS message"
     " JOIN durable_host_instance AS receiver ON receiver.id = message.instance_id"
     " WHERE message.visible_at <= %s AND receiver.hub = %s AND (receiver.available_at <= %s OR receiver.owner = %s)"
     " ORDER BY message.visible_at, message.id LIMIT %s",
@@ -70,18 +75,18 @@ def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple
     """Hold instances that have messages; return them and whether more wait.
 
     Those with the oldest messages are looked at, as many as are worth it, and of them the least recently served come
-    first. Instances that another worker holds are passed over. Messages to finished instances are dropped. A suspect,
-    whose last claim ended without a turn, is taken alone: what kills a worker shall not take others with it.
+    first. Instances that another worker holds are passed over. Messages to finished instances are dropped. Suspects,
+    whose last claim ended without a turn, are taken apart from others, a few at a time and then each alone: what kills
+    a worker shall not take others with it (docs/decisions/0008).
     """
     now = clock.now()
-    window = limit * _WINDOW
-    receivers, has_others = _receivers(hub, worker, now, window)
-    if not receivers:  # mostly there is nothing: one cheap question, and no transaction
+    receivers, has_others = _receivers(hub, worker, now, limit * _WINDOW)
+    for together in _batches(receivers):
+        if found := sorted(_CLAIM.rows(worker, now + lease, together, hub, now, worker, limit)):
+            break
+    else:  # mostly there is nothing: one cheap question, and no transaction
         return [], False
-    found = sorted(_CLAIM.rows(worker, now + lease, list(set(receivers)), hub, now, worker, limit))
-    if not found:
-        return [], False
-    batch = [(_head(columns), attempts) for _, attempts, *columns in _one_batch(found)]
+    batch = [(_head(columns), attempts) for _, attempts, *columns in found]
     inbox = _read_inbox({head.pk: head.generation for head, _ in batch}, now)
     claimed = [
         ClaimedInstance(head, box.events, box.ids, attempts, box.problem)
@@ -89,38 +94,38 @@ def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple
         for box in [inbox[head.pk]]
         if (box.events or box.problem) and head.status not in FINISHED
     ]
-    held = {claim.head.pk for claim in claimed}
-    if len(held) < len(found):
-        _leave({columns[2] for columns in found} - held, inbox, worker)
-    return claimed, len(batch) < len(found) or len(found) == limit or has_others
+    if len(claimed) < len(found):
+        _leave({head.pk for head, _ in batch} - {claim.head.pk for claim in claimed}, inbox, worker)
+    return claimed, len(together) < len(receivers) or len(found) == limit or has_others
 
 
 def _leave(pks: Collection[int], inbox: Mapping[int, _Inbox], worker: str) -> None:
     """Undo claims; drop messages that came too late: their instance has finished, or goes on in another execution."""
     give_back(pks, worker)
-    if dropped := [row_id for pk in pks if pk in inbox for row_id in inbox[pk].ids]:
+    if dropped := [row_id for pk in pks for row_id in inbox[pk].ids]:
         _DROP.run(dropped)
 
 
-def _receivers(hub: str, worker: str, now: datetime, window: int) -> tuple[list[int], bool]:
-    """Return who has messages, oldest message first, and whether there may be others.
+def _receivers(hub: str, worker: str, now: datetime, window: int) -> tuple[dict[int, int], bool]:
+    """Return who has messages and is free, oldest message first, with its tries, and whether there may be others.
 
     As long as there are few messages, all of them are looked at. Of many, those whose receivers are held elsewhere must
-    not fill the window, and so they are left out here.
+    not fill the window, and so they are left out by the database.
     """
-    few = [pk for (pk,) in _OLDEST.rows(now, _FEW)]
+    few = _OLDEST.rows(hub, now, worker, now, _FEW)
     if len(few) < _FEW:
-        return few, False
-    found = [pk for (pk,) in _FREE_RECEIVERS.rows(now, hub, now, worker, window)]
-    return found, len(found) == window
+        return {pk: tries for pk, tries in few if tries is not None}, False
+    found = _FREE_RECEIVERS.rows(now, hub, now, worker, window)
+    return dict(found), len(found) == window
 
 
-def _one_batch(found: list[Row]) -> list[Row]:
-    """Return one suspect alone if a suspect has waited longest, else everything that is beyond suspicion."""
-    suspects = [columns for columns in found if columns[1] > 1]
-    if suspects and found[0] is suspects[0]:
-        return [min(suspects, key=itemgetter(1))]
-    return [columns for columns in found if columns[1] == 1]
+def _batches(receivers: Mapping[int, int]) -> Iterator[list[int]]:
+    """Yield who may be tried together; first those of whom one has waited longest."""
+    kinds: dict[int, list[int]] = defaultdict(list)
+    for pk, tries in receivers.items():
+        kinds[min(tries, SHARED_TRIES)].append(pk)
+    for tries, pks in kinds.items():
+        yield pks if tries == 0 else pks[: _SUSPECTS_TOGETHER.get(tries, 1)]
 
 
 _CLAIM_ACTIVITIES = Statement(

@@ -46,6 +46,10 @@ class InstanceHead:
     due_at: datetime
 
 
+#: tries of a turn that it shares with others; each further one it has a process to itself
+SHARED_TRIES = 2
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimedInstance:
     """An instance that this worker holds for one turn, with its inbox."""
@@ -57,6 +61,11 @@ class ClaimedInstance:
     attempts: int = 1
     #: why its inbox cannot be read here; empty where it can
     problem: str = ""
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether its last claim ended without a turn: its worker died, and it may be why."""
+        return self.attempts > 1
 
 
 #: one handing-out of an activity: its primary key, and the number of the attempt
@@ -120,7 +129,7 @@ class Stall:
     reason: str
     #: when it is tried again by itself; None to park it, until a person or new code comes
     retry_after: timedelta | None
-    #: whether its turn has ended a process: then it counts, and the next one runs alone
+    #: whether its turn has ended a process: then that counts, and the next try has a process to itself
     is_suspect: bool = False
 
 

@@ -16,11 +16,11 @@ from durable_host.models import EPOCH, Instance
 from . import clock
 from .filters import named
 from .operations import wake_for
-from .shapes import Stall, Wake
+from .shapes import SHARED_TRIES, Stall, Wake
 
 _FOREVER = datetime(9000, 1, 1, tzinfo=UTC)
-#: of one that is let go: it is still tried alone, as what kills a worker shall not take others with it
-_SUSPECT = 1
+#: tries of one that is let go: the next is its own, as what kills a worker shall not take others with it
+_SUSPECT = SHARED_TRIES
 
 
 def set_aside(stall: Stall, code: str) -> bool:

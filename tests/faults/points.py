@@ -19,7 +19,7 @@ from typing import Any
 
 from django.db import connection
 
-from durable_host.dispatch import doorbell, host
+from durable_host.dispatch import committing, doorbell
 from durable_host.dispatch.activities import ActivityPool
 from durable_host.store import checkpoint, claims, operations, starting
 
@@ -126,8 +126,8 @@ def reach(point: Point) -> None:
 def install() -> None:
     """Put the points into the product, in this process."""
     _after(checkpoint, "_move_on", Point.CHECKPOINT_WRITTEN)
-    _before(host, "checkpoint", Point.TURNS_DECIDED)
-    _after(host, "checkpoint", Point.CHECKPOINT_COMMITTED)
+    _before(committing, "checkpoint", Point.TURNS_DECIDED)
+    _after(committing, "checkpoint", Point.CHECKPOINT_COMMITTED)
     _after(claims, "claim_turns", Point.TURNS_CLAIMED, when=lambda claimed: bool(claimed[0]))
     _after(claims, "claim_activities", Point.ACTIVITIES_CLAIMED, when=bool)
     _before(doorbell, "ring", Point.BEFORE_RING)

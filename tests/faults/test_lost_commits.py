@@ -13,8 +13,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from durable_host import OrchestrationContext
-from durable_host.dispatch import doorbell
-from durable_host.dispatch import host as host_module
+from durable_host.dispatch import committing, doorbell
 from durable_host.dispatch.host import Host
 from durable_host.store.checkpoint import checkpoint
 from tests.faults.histories import assert_whole
@@ -90,7 +89,7 @@ def test_a_turn_whose_commit_is_in_doubt_is_there_once(
             patch.setattr(connection, "commit", lambda: lose(commit))
             return checkpoint(*args)
 
-    monkeypatch.setattr(host_module, "checkpoint", doubtful)
+    monkeypatch.setattr(committing, "checkpoint", doubtful)
     with transaction.atomic():
         bench.client.start_new("steps", instance_id="one")
     with at_work(bench.host()):

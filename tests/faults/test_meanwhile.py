@@ -9,8 +9,7 @@ import pytest
 
 from durable_host import InvalidOperationError, OrchestrationContext
 from durable_host.client import DurableClient
-from durable_host.dispatch import doorbell
-from durable_host.dispatch import host as host_module
+from durable_host.dispatch import committing, doorbell
 from durable_host.store.checkpoint import checkpoint
 from tests.faults.histories import assert_gap_free
 from tests.store.workbench import STORE, Workbench
@@ -57,7 +56,7 @@ def test_what_comes_around_a_commit_is_taken_in_the_next_turn(
             acts.pop()(bench.client)
         return receipt
 
-    monkeypatch.setattr(host_module, "checkpoint", beset)
+    monkeypatch.setattr(committing, "checkpoint", beset)
     bench.run()  # until nothing is ready: no sweep comes to its help
     assert (bench.status("one").runtime_status, bench.status("one").output) == (status, output)
     assert bench.kinds("one").count("EventRaised") == (2 if what == "an event" else 1)
@@ -70,7 +69,7 @@ def test_an_instance_is_not_purged_under_its_turn(bench: Workbench, monkeypatch:
             bench.client.purge("one")
         return checkpoint(*args)
 
-    monkeypatch.setattr(host_module, "checkpoint", beset)
+    monkeypatch.setattr(committing, "checkpoint", beset)
     bench.run()
     bench.client.raise_event("one", "letter", 2)
     bench.run()

@@ -10,6 +10,7 @@ from durable_host.conf import host_settings
 from durable_host.core.explain import explain
 from durable_host.models import ActivityTask, Instance
 from durable_host.store import clock
+from durable_host.store.shapes import SHARED_TRIES
 from durable_host.store.standing import standing
 from tests.e2e.conftest import E2E, StartWorker
 from tests.faults.mishaps import ask, output
@@ -71,7 +72,7 @@ def test_a_turn_that_never_comes_back_ends_its_worker_once_and_is_parked(
     row = Instance.objects.get(instance_id=endless)
     assert "Its turn ran longer than 5 s at " in row.stall_reason
     assert "mishaps.py:" in row.stall_reason
-    assert row.turn_attempts == 1
+    assert row.turn_attempts == SHARED_TRIES
     assert not Instance.objects.exclude(owner="").exists()
     assert ActivityTask.objects.values_list("instance__instance_id", "owner", "attempt").get() == (waiting, "", 0)
     start_clumsy(TURN_TIMEOUT=1.0, MAX_DELIVERY_ATTEMPTS=2)

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 from durable_host.client import DurableClient
 from durable_host.core.errors import InvalidOperationError
 from durable_host.core.status import FINISHED
-from durable_host.dispatch import doorbell, host
+from durable_host.dispatch import committing, doorbell, host
 from durable_host.dispatch.activities import ActivityPool, Done
 from durable_host.dispatch.attempt import Attempt
 from durable_host.dispatch.host import Host
@@ -261,7 +261,7 @@ def fate(monkeypatch: pytest.MonkeyPatch) -> None:
             after()
         return receipt
 
-    monkeypatch.setattr(host, "checkpoint", disturbed)
+    monkeypatch.setattr(committing, "checkpoint", disturbed)
     monkeypatch.setattr(host, "ActivityPool", HeldPool)
     monkeypatch.setattr(clock, "now", lambda: Machine.now)
     monkeypatch.setattr(doorbell, "ring", lambda wake: None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from durable_host.dispatch import codeprint
 from durable_host.dispatch.codeprint import code_fingerprint
 from durable_host.models import EPOCH, ActivityTask, Instance, PendingEvent
 from durable_host.store import claims, stalls
-from durable_host.store.shapes import ClaimedInstance
+from durable_host.store.shapes import SHARED_TRIES, ClaimedInstance
 from tests.services import PATIENCE
 from tests.store.conftest import MovingClock
 from tests.store.workbench import STORE, Workbench, assert_nothing_is_left, row_counts, row_of
@@ -156,26 +157,72 @@ def finish(claimed: list[ClaimedInstance]) -> None:
     Instance.objects.filter(pk__in=pks).update(status=RuntimeStatus.COMPLETED, owner="", turn_attempts=0)
 
 
-def test_it_suspects_nobody_else_of_what_one_turn_does_to_its_worker(
-    bench: Workbench, moving_clock: MovingClock
-) -> None:
-    bench.client.start_many("calling", [None] * 5, instance_ids=["a", "b", "deadly", "c", "d"])
-    attempts = [0]
-    together = []
-    for number in range(30):
+def work_until(moving_clock: MovingClock, deadly: set[str], deaths: int) -> list[list[tuple[str, int]]]:
+    """Have workers take turns and die over the deadly ones until so many have; return what each of the dead held."""
+    dead: list[list[tuple[str, int]]] = []
+    for number in range(200):
         claimed = claim(f"worker-{number}")
-        deadly = [one.attempts for one in claimed if one.head.instance_id == "deadly"]
-        attempts += deadly
-        if attempts[-1] > 5:
-            break
-        if deadly:
-            together.append(len(claimed))
-            moving_clock.advance(seconds=11)
-        else:
+        if deadly.intersection(ids(claimed)):
+            dead.append([(one.head.instance_id, one.attempts) for one in claimed])
+            if len(dead) == deaths:
+                break
+        elif claimed:
             finish(claimed)
-    assert attempts == [0, 1, 2, 3, 4, 5, 6]
-    assert together == [5, 1, 1, 1, 1]
-    assert Instance.objects.filter(status=RuntimeStatus.COMPLETED).count() == 4
+        else:  # what is left is in the hands of the dead
+            moving_clock.advance(seconds=11)
+    return dead
+
+
+def test_it_tries_suspects_a_few_at_a_time_and_then_each_alone(bench: Workbench, moving_clock: MovingClock) -> None:
+    names = [f"i{number:02}" for number in range(40)]
+    bench.client.start_many("calling", [None] * 40, instance_ids=names)
+    dead = work_until(moving_clock, {"i25"}, deaths=5)
+    assert [len(held) for held in dead] == [40, 10, 1, 1, 1]
+    assert [dict(held)["i25"] for held in dead] == [1, 2, 3, 4, 5]
+    assert Instance.objects.filter(status=RuntimeStatus.COMPLETED).count() == 39
+
+
+def test_several_that_kill_their_worker_take_nobody_along_twice(bench: Workbench, moving_clock: MovingClock) -> None:
+    names = [f"i{number:02}" for number in range(40)]
+    bench.client.start_many("calling", [None] * 40, instance_ids=names)
+    deadly = {"i03", "i04", "i25"}
+    dead = work_until(moving_clock, deadly, deaths=8)
+    shared = [held for held in dead if len(held) > 1]
+    assert shared[0] == dead[0] and len(shared) <= 1 + 3  # noqa: PT018
+    assert {len(held) for held in shared} == {40, 10}
+    assert {held[0][0] for held in dead if len(held) == 1} <= deadly
+    assert Instance.objects.filter(status=RuntimeStatus.COMPLETED).count() == 37
+
+
+def test_suspects_and_fresh_work_do_not_keep_each_other_waiting(bench: Workbench) -> None:
+    bench.client.start_many("calling", [None] * 30, instance_ids=[f"s{number:02}" for number in range(30)])
+    bench.client.start_many("calling", [None] * 30, instance_ids=[f"f{number:02}" for number in range(30)])
+    Instance.objects.filter(instance_id__startswith="s").update(turn_attempts=1)
+    Instance.objects.filter(instance_id="s07").update(turn_attempts=2)
+    taken = []
+    while claimed := claim("worker"):
+        taken.append({one.head.instance_id[0] for one in claimed})
+        finish(claimed)
+    assert all(len(kinds) == 1 for kinds in taken), "nothing fresh is tried beside a suspect"
+    assert len(taken) == 5
+    assert Instance.objects.filter(status=RuntimeStatus.COMPLETED).count() == 60
+
+
+def test_it_does_not_wait_for_suspects_that_another_connection_holds(bench: Workbench) -> None:
+    if not connection.features.has_select_for_update_skip_locked:
+        pytest.skip("SQLite has one writer: nothing to pass over")
+    bench.client.start_many("calling", [None] * 2, instance_ids=["suspect", "fresh"])
+    Instance.objects.filter(instance_id="suspect").update(turn_attempts=1)
+
+    def claim_elsewhere() -> list[str]:
+        claimed = ids(claim("a"))
+        connections.close_all()
+        return claimed
+
+    with transaction.atomic(), ThreadPoolExecutor(1) as other:
+        list(Instance.objects.select_for_update().filter(instance_id="suspect"))
+        claimed = other.submit(claim_elsewhere).result(PATIENCE)
+    assert claimed == ["fresh"]
 
 
 def test_it_parks_a_turn_that_has_killed_its_workers(bench: Workbench, moving_clock: MovingClock) -> None:
@@ -191,7 +238,7 @@ def test_it_parks_a_turn_that_has_killed_its_workers(bench: Workbench, moving_cl
     assert bench.status("deadly").stall_reason
     assert stalls.retry_stalled("default", row_of("deadly").parked_under) == 0  # a restart alone mends nothing
     assert stalls.retry_stalled("default", "new code") == 1
-    assert row_of("deadly").turn_attempts == 1  # it stays a suspect until a turn ends well
+    assert row_of("deadly").turn_attempts == SHARED_TRIES  # a suspect until a turn ends well
     bench.run()
     assert bench.output("deadly") == 1
 

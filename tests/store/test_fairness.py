@@ -111,7 +111,7 @@ def test_a_database_that_fails_at_the_checkpoint_counts_as_nobodys_attempt(
             raise OperationalError("disk full")
         return real(*args)
 
-    monkeypatch.setattr("durable_host.dispatch.host.checkpoint", broken)
+    monkeypatch.setattr("durable_host.dispatch.committing.checkpoint", broken)
     monkeypatch.setattr("durable_host.dispatch.host.time.sleep", lambda seconds: None)
     host = bench.host()
     running = threading.Thread(target=host.run)

@@ -98,6 +98,8 @@ class Host:
         self._claimed: list[int] = []
         self._bells = HeldBells(queue_name)
         self._may_have_turns = self._may_have_activities = True
+        #: whether there are some that nobody holds: seen, not guessed because a bell rang or time has passed
+        self._knows_of_activities = False
         self._has_just_started = False
         #: on the monotonic clock
         self._look_for_activities_by = 0.0
@@ -270,7 +272,8 @@ class Host:
             self._may_have_turns = True
         if receipt.next_timer is not None:
             self._next_timer = min(receipt.next_timer, self._next_timer or receipt.next_timer)
-        self._may_have_activities |= self._queue_name in receipt.waiting_queues
+        if self._queue_name in receipt.waiting_queues:
+            self._may_have_activities = self._knows_of_activities = True
         queues = set(receipt.waiting_queues)
         if receipt.has_messages and not self.runs_turns:
             queues.add(self._settings.turn_queue)
@@ -290,7 +293,7 @@ class Host:
             self._settings.task_hub, self._queue_name, self.name, limit=room, lease=self._settings.activity_lease
         )
         self._reporter.sweeps.see_activities(claimed)
-        self._may_have_activities = len(claimed) == room
+        self._may_have_activities = self._knows_of_activities = len(claimed) == room
         for activity in claimed:
             self._start(activity)
         return bool(claimed)
@@ -298,7 +301,7 @@ class Host:
     def _is_in_step(self) -> bool:
         """Tell whether own work goes first: what has just begun may end at once, and then somebody waits for it."""
         has_just_started, self._has_just_started = self._has_just_started, False
-        if not has_just_started and self._inbox.empty():
+        if self._knows_of_activities or (not has_just_started and self._inbox.empty()):
             return False
         now = time.monotonic()
         self._look_for_activities_by = self._look_for_activities_by or now + _MOMENT

@@ -21,6 +21,7 @@ from durable_host.core.registry import Registry, default_registry
 from durable_host.store.shapes import ActivityOutcome, ClaimedActivity
 from durable_host.telemetry.propagation import activity_context
 
+from . import crossing
 from .apart import RUN_ACTIVITY
 from .attempt import Attempt, failed, poisonous
 from .children import ChildDiedError, Children, ChildTimeoutError
@@ -217,12 +218,18 @@ class ActivityPool:
 
     def _ask_child(self, attempt: Attempt) -> Done | None:
         limit = attempt.spec.timeout.total_seconds() if attempt.spec.timeout else None
+        order = crossing.ActivityOrder(
+            module=attempt.spec.function.__module__, activity=attempt.activity, deaths=attempt.deaths
+        )
         try:
-            module = attempt.spec.function.__module__
-            done: Done | None = self._children.call(RUN_ACTIVITY, module, attempt.activity, attempt.deaths, limit=limit)
+            return self._children.call(
+                RUN_ACTIVITY,
+                crossing.ACTIVITY_ORDER.dump_json(order),
+                lambda answer: crossing.read_done(answer, attempt.activity),
+                limit=limit,
+            )
         except ChildTimeoutError as timeout:
             return attempt.outran(timeout.stack)
-        return done
 
 
 def _outcome(attempt: Attempt) -> ActivityOutcome:

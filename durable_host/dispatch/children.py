@@ -14,15 +14,18 @@ import re
 import signal
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import django
 from django.apps import apps
 from django.utils.module_loading import import_string
+
+T = TypeVar("T")
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["durable_host.dispatch.nursery"])
@@ -63,28 +66,30 @@ class Children:
         """Whether :meth:`close` was called."""
         return self._is_closed
 
-    def call(self, function: str, *arguments: Any, limit: float | None = None) -> Any:
+    def call(self, function: str, order: bytes, read: Callable[[bytes], T], *, limit: float | None = None) -> T:
         """Call a function in a process of its own and return what it returns.
 
         Args:
-            function: its dotted path; it runs in the main thread, with Django set up.
-            arguments: what it is given; pickled, as is its answer.
+            function: its dotted path; it runs in the main thread, with Django set up, takes bytes and returns bytes.
+            order: what it is given.
+            read: makes sense of its answer; raises ValueError, LookupError or TypeError where there is none.
             limit: seconds that it may run.
 
         Raises:
             ChildTimeoutError: it ran longer; it was killed.
-            ChildDiedError: its process ended without an answer.
+            ChildDiedError: its process ended without an answer that makes sense.
         """
         with tempfile.NamedTemporaryFile(prefix="durable-stack-") as stack:
-            order = _Order(function, arguments, limit, stack.name)
             receiver, sender = _SERVER.Pipe(duplex=False)
-            process = _SERVER.Process(target=_serve, args=(sender, order))
+            process = _SERVER.Process(target=_serve, args=(sender, _Order(function, order, limit, stack.name)))
             kills = _memory_kills()
             with receiver:
                 self._begin(process)
                 sender.close()
                 try:
-                    return _answer(process, receiver, limit)
+                    return read(_answer(process, receiver, limit))
+                except (ValueError, LookupError, TypeError, OSError) as error:
+                    raise ChildDiedError(f"gave an answer that makes no sense: {error}", "") from error
                 except EOFError:
                     process.join(_MARGIN)
                     lacks_memory = _memory_kills() > kills
@@ -114,12 +119,12 @@ class Children:
             self._running.add(process)
 
 
-def _answer(process: Any, receiver: Connection, limit: float | None) -> Any:
+def _answer(process: Any, receiver: Connection, limit: float | None) -> bytes:
     """Wait for the answer; EOFError says that none will come, as the child has ended."""
     patience = None if limit is None else _START + limit + _MARGIN  # the child ends itself at its limit, and says where
     if not wait([receiver, process.sentinel], patience):
         raise ChildTimeoutError("ran out of time and could not say where", "")
-    return receiver.recv()
+    return receiver.recv_bytes()
 
 
 def _ending(code: int | None, stack: str, *, lacks_memory: bool = False) -> ChildError:
@@ -171,10 +176,13 @@ def is_own(file: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What a child is to do. The function goes by name: its module may need Django, which is set up first."""
+    """What a child is to do. The function goes by name: its module may need Django, which is set up first.
+
+    It is part of what multiprocessing tells a process at its start, which is pickled and goes this way only.
+    """
 
     function: str
-    arguments: tuple[Any, ...]
+    order: bytes
     limit: float | None
     stack: str
 
@@ -191,9 +199,10 @@ def _serve(sender: Connection, order: _Order) -> None:
         faulthandler.enable(stack)
         if order.limit is not None:  # a watchdog in C, which needs no cooperation of the code
             faulthandler.dump_traceback_later(order.limit, exit=True, file=stack)
-        answer = function(*order.arguments)
+        answer = function(order.order)
         faulthandler.cancel_dump_traceback_later()
-        sender.send(answer)
+        with suppress(BrokenPipeError):  # the worker has gone, and with it whoever wanted to know
+            sender.send_bytes(answer)
         faulthandler.enable()  # the file closes
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from durable_host.conf import HostSettings
 from durable_host.core.actions import actions_of
 from durable_host.core.closing import is_terminated_by, terminated_turn
-from durable_host.core.codec import Record, from_record
+from durable_host.core.codec import Record, from_record, to_record
 from durable_host.core.errors import NonDeterminismError, OrchestratorCodeError, UnknownOrchestratorError
 from durable_host.core.events import ExecutionStarted, HistoryEvent
 from durable_host.core.payload import PayloadCodec
@@ -31,7 +31,8 @@ from durable_host.store.shapes import (
 )
 from durable_host.telemetry import meters
 
-from .apart import DECIDE_TURN, TurnOrder
+from . import crossing
+from .apart import DECIDE_TURN
 from .children import ChildError, Children
 from .witness import Witness
 
@@ -253,17 +254,20 @@ class TurnRunner:
         if work.own_tries > self._settings.max_delivery_attempts * _UNSEEN_FOR_ONE_SEEN:
             return Stall(head, _poison_reason(work.attempts - 1), None)
         self._witness.replay(head, history)
-        order = TurnOrder(
+        order = crossing.TurnOrder(
             module=spec.function.__module__,
             name=head.name,
             instance_id=head.instance_id,
             generation=head.generation,
             history=history,
-            events=work.events,
+            events=[to_record(event) for event in work.events],
             now=clock.now(),
         )
+        limit = self._settings.turn_timeout.total_seconds()
         try:
-            decided = self._children.call(DECIDE_TURN, order, limit=self._settings.turn_timeout.total_seconds())
+            decided = self._children.call(
+                DECIDE_TURN, crossing.TURN_ORDER.dump_json(order), crossing.read_decided, limit=limit
+            )
         except ChildError as death:
             return self._suspected(work, str(death))
         if decided is None:

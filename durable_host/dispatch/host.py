@@ -108,7 +108,7 @@ class Host:
         self._next_timer: datetime | None = None
         self._timer_is_known = False
         self._is_running = False
-        self._is_stopping = False
+        self._is_stopping = self._is_hurried = False
         self._next_sweep = 0.0
         self._next_renewal = time.monotonic() + self._renewal_interval
         self._backoff = 0.0
@@ -132,8 +132,9 @@ class Host:
         if self._is_running:
             answered.wait(_BELL_PATIENCE)
 
-    def stop(self) -> None:
-        """Have :meth:`run` end: nothing new is claimed, what runs may finish within the grace."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """Have :meth:`run` end: nothing new is claimed, what runs may finish within the grace, or is handed back."""
+        self._is_hurried = self._is_hurried or at_once
         self._is_stopping = True
         self.wake()
 
@@ -373,7 +374,7 @@ class Host:
         while True:
             self._guarded(self._cycle)
             is_done = not self._pool.running and self._inbox.empty() and not self._outcomes
-            if is_done or time.monotonic() >= end:
+            if is_done or self._is_hurried or time.monotonic() >= end:
                 break
             try:
                 self._accept(self._inbox.get(timeout=0.2))

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: seconds; RQ gives up a worker that has been silent for some minutes
 _HEARTBEAT_INTERVAL = 10.0
+#: seconds that handing back may take before a further signal ends the process
+_INSISTENCE = 5.0
 
 
 class DurableWorker(SimpleWorker):
@@ -131,6 +133,24 @@ class DurableWorker(SimpleWorker):
         except StopRequested:
             if self._is_listening:
                 raise
+
+    #: on the monotonic clock: when somebody lost patience
+    _hurried_at: float | None = None
+
+    def request_force_stop(self, signum: Any, frame: Any) -> None:
+        """Hand back at once what runs. Whoever still insists some seconds later ends the process as it is.
+
+        RQ would leave at whatever line the signal meets: what this worker holds would be missing until its leases end.
+        """
+        try:
+            super().request_force_stop(signum, frame)  # not within its first second
+        except SystemExit:
+            if self._hurried_at is None:
+                self._hurried_at = time.monotonic()
+                self._host.stop(at_once=True)
+            elif time.monotonic() > self._hurried_at + _INSISTENCE:
+                logger.warning("Leaving without handing back what runs: its leases must end first.")
+                os._exit(1)
 
     #: on the monotonic clock
     _next_heartbeat = 0.0

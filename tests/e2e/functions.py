@@ -198,3 +198,18 @@ async def patient(ctx: OrchestrationContext, seconds: float) -> str:
     enough = ctx.wait_for_external_event("enough")
     time_is_over = ctx.create_timer(timedelta(seconds=seconds))
     return "time" if await ctx.when_any([enough, time_is_over]) is time_is_over else "enough"
+
+
+@activity
+def toll(trace: Trace, context: ActivityContext) -> None:
+    """Take its time, then leave a line that is the same whenever this call is run again."""
+    time.sleep(trace.seconds)
+    with open(trace.path, "a", encoding="utf-8") as file:
+        file.write(f"{context.idempotency_key}\n")
+
+
+@orchestrator
+async def tolls(ctx: OrchestrationContext, request: dict[str, Any]) -> None:
+    """Pay one toll after the other."""
+    for _ in range(request["steps"]):
+        await ctx.call_activity(toll, {"path": request["path"], "seconds": request["seconds"]})

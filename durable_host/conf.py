@@ -47,6 +47,9 @@ class HostSettings:
     activity_lease: timedelta = timedelta(seconds=30)
     #: how long a worker may hold an instance for a turn
     turn_lease: timedelta = timedelta(seconds=10)
+    #: how long a checkpoint on PostgreSQL waits for a worker that was halted, before the server undoes it and frees its
+    #: locks; zero for ever
+    idle_transaction_limit: timedelta = timedelta(seconds=10)
     #: longest run of one turn; a worker whose turn takes longer ends, and the instance is tried alone
     turn_timeout: timedelta = timedelta(seconds=8)
     #: how long an instance stays with the worker that runs its activities

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import transaction
 
+from durable_host.conf import host_settings
 from durable_host.core.events import OrchestratorCompleted
 from durable_host.core.failure import FailureDetails
 from durable_host.core.status import FINISHED
@@ -64,16 +65,17 @@ class _Locked(NamedTuple):
 
 _LOCK_INSTANCES = Statement(
     "SELECT id, revision, generation, status, owner, available_at > %s FROM durable_host_instance"
-    " WHERE id {in_list} ORDER BY id {lock}"
+    " WHERE {bound_idleness} AND id {in_list} ORDER BY id {lock}"
 )
 
 
 def _lock_instances(
     turns: Iterable[TurnWrite], outcomes: Iterable[ActivityOutcome], now: datetime
 ) -> dict[int, _Locked]:
-    """Lock every instance concerned."""
+    """Lock every instance concerned, though not for others where this process is halted before it has committed."""
     pks = {turn.head.pk for turn in turns} | {one.activity.instance_pk for one in outcomes}
-    return {values[0]: _Locked(*values) for values in _LOCK_INSTANCES.rows(now, list(pks))}
+    idle_limit = str(host_settings().idle_transaction_limit // timedelta(milliseconds=1))
+    return {values[0]: _Locked(*values) for values in _LOCK_INSTANCES.rows(now, idle_limit, list(pks))}
 
 
 def _is_over(activity: ClaimedActivity, instances: Mapping[int, _Locked]) -> bool:

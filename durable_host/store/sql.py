@@ -27,7 +27,8 @@ class Statement:
     Args:
         text: ``{in_list}`` stands for the test of a column against a parameter that is a list of keys, ``{in_texts}``
             for that against a list of texts; ``{lock}`` and ``{skip_locked}`` for a lock on the rows found, which
-            SQLite with its one writer has no need of.
+            SQLite with its one writer has no need of; ``{bound_idleness}`` for a condition that always holds and has
+            PostgreSQL end the transaction when it hears nothing of it for the parameter's number of milliseconds.
         keeps_plan: False where a plan that was made for small tables would be ruinous for large ones.
     """
 
@@ -56,12 +57,15 @@ class Statement:
             in_texts="= ANY(%s::text[])",
             lock=lock,
             skip_locked=f"{lock} SKIP LOCKED",
+            bound_idleness="(SELECT set_config('idle_in_transaction_session_timeout', %s, true)) IS NOT NULL",
         )
 
     @cached_property
     def _on_sqlite(self) -> str:
         is_in = "IN (SELECT value FROM json_each(%s))"
-        return self._text.format(in_list=is_in, in_texts=is_in, lock="", skip_locked="")
+        return self._text.format(
+            in_list=is_in, in_texts=is_in, lock="", skip_locked="", bound_idleness="%s IS NOT NULL"
+        )
 
 
 def run(sql: str, parameters: Sequence[Any], *, prepare: bool | None = None) -> None:

@@ -340,5 +340,5 @@ def _poison_reason(attempts: int, last: str = "") -> str:
     how = f" The last one: {last}." if last else ""
     return (
         f"Parked: {attempts} turns in a row ended with the death of their process.{how} Mend the orchestrator and "
-        f"start a worker with the new code, release the instance to try it as it is, or terminate it."
+        f"start a worker with the new code, try again (release) as it is, or terminate it."
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from durable_host.conf import host_settings
 from durable_host.models import ActivityTask
 
-from . import clock
+from . import clock, workers
 from .limits import time_limited
 
 #: Workers take activities in the order of their numbers, so that those they hold are among the first of a queue.
@@ -32,6 +33,8 @@ class QueuedActivity:
     scheduled_at: datetime
     #: the worker that has it or, where the lease is over, that had it last; empty for none
     owner: str
+    #: where that worker is; its name where it was forgotten
+    place: str
     #: when that worker last said that it still runs it
     renewed_at: datetime | None
     #: whether the worker still has it; where not, the next free worker takes it
@@ -47,7 +50,7 @@ def held_activities(hub: str, queue: str, *, limit: int = 100) -> tuple[QueuedAc
     rows = ActivityTask.objects.filter(pk__in=first).exclude(owner="")
     with time_limited():
         found = list(rows.select_related("instance").only(*_COLUMNS).order_by("id")[:limit])
-    return tuple(map(_queued, found))
+    return _queued(hub, found)
 
 
 def waiting_activities(hub: str, queue: str, *, limit: int = 50) -> tuple[QueuedActivity, ...]:
@@ -55,18 +58,23 @@ def waiting_activities(hub: str, queue: str, *, limit: int = 50) -> tuple[Queued
     rows = ActivityTask.objects.filter(hub=hub, queue=queue, lease_until__lte=clock.now())
     with time_limited():
         found = list(rows.select_related("instance").only(*_COLUMNS).order_by("id")[:limit])
-    return tuple(map(_queued, found))
+    return _queued(hub, found)
 
 
-def _queued(row: ActivityTask) -> QueuedActivity:
-    return QueuedActivity(
-        instance_id=row.instance.instance_id,
-        orchestrator=row.instance.name,
-        name=row.name,
-        queue=row.queue,
-        attempt=row.attempt,
-        scheduled_at=row.created_at,
-        owner=row.owner,
-        renewed_at=row.lease_until - host_settings().activity_lease if row.owner else None,
-        is_held=row.lease_until > clock.now(),
+def _queued(hub: str, rows: Sequence[ActivityTask]) -> tuple[QueuedActivity, ...]:
+    places = workers.places(hub, {row.owner for row in rows if row.owner})
+    return tuple(
+        QueuedActivity(
+            instance_id=row.instance.instance_id,
+            orchestrator=row.instance.name,
+            name=row.name,
+            queue=row.queue,
+            attempt=row.attempt,
+            scheduled_at=row.created_at,
+            owner=row.owner,
+            place=places.get(row.owner, row.owner),
+            renewed_at=row.lease_until - host_settings().activity_lease if row.owner else None,
+            is_held=row.lease_until > clock.now(),
+        )
+        for row in rows
     )

@@ -144,6 +144,7 @@ def _activities(
     firsts = {one.pk: int(one.call_key.rpartition(".")[2]) for one in found}
     retried = {first for one in found if (first := firsts[one.pk]) != one.task_id}
     notes = _notes(row, {one.name for one in found if firsts[one.pk] in retried}, retried)
+    places = workers.places(row.hub, {one.owner for one in found if one.owner})
     opened = []
     for one in found:
         note = notes.get(firsts[one.pk])
@@ -156,7 +157,7 @@ def _activities(
                 limit=note.limit if note else _limit_of(one.name, registry),
                 scheduled_at=one.created_at,
                 is_running=one.lease_until > now,
-                worker=one.owner,
+                worker=places.get(one.owner, one.owner),
                 deliveries=one.attempt,
                 lease_until=one.lease_until if one.owner else None,
                 last_failure=note.failure if note else "",

@@ -103,6 +103,14 @@ def list_live_workers(hub: str) -> list[WorkerInfo]:
     return [worker for worker in list_workers(hub) if worker.is_live]
 
 
+def places(hub: str, names: Collection[str]) -> dict[str, str]:
+    """Return where these workers are, as people look for them: name → host and process. Forgotten ones are left out."""
+    if not names:
+        return {}
+    rows = WorkerState.objects.filter(hub=hub, name__in=names).values_list("name", "hostname", "pid")
+    return {name: f"{hostname} process {pid}" for name, hostname, pid in rows}
+
+
 def count_live_by_queue(hub: str, queues: Collection[str]) -> dict[str, int]:
     """Return how many workers are there now for each of these queues, and for every other that has some."""
     counts = dict.fromkeys(queues, 0)

@@ -76,13 +76,14 @@ def test_a_worker_that_was_killed_and_one_whose_clock_is_off() -> None:
         hub="default", name="dead", queue="default", hostname="box", pid=2, version="1", started_at=LONG_AGO,
         seen_at=clock.now() - timedelta(minutes=2),
     )  # fmt: skip
-    assert any("1 workers went silent" in what and "dead on box" in what for what in findings())
+    assert any("A worker went silent" in what and "box, process 2" in what for what in findings())
 
 
 def test_a_worker_with_activities_that_nobody_can_stop() -> None:
     WorkerState.objects.filter(name="w1").update(abandoned_activities=4)
     assert (
-        "isolated=True" in only("Activities ran longer than their limit and were abandoned: 4 by w1", "warn")["remedy"]
+        "isolated=True"
+        in only("Activities ran longer than their limit and were abandoned: 4 on box, process 1", "warn")["remedy"]
     )
 
 

@@ -196,6 +196,7 @@ def test_a_parked_instance_is_tried_again_when_somebody_says_so(as_role: As, sta
     DurableClient().raise_event("wait-1", "GoOn", "at last")
     never = datetime(9000, 1, 1, tzinfo=UTC)
     Instance.objects.update(stall_reason="Parked: 5 turns…", parked_under="old code", available_at=never)
+    assert "Parked: 5 turns…" in client.get(address("wait-1", "release")).content.decode()
     work()
     assert status_of("wait-1") == "Running"
     page = client.get("/instances/wait-1/").content.decode()

@@ -21,7 +21,9 @@ def operator(as_role: AsRole) -> Client:
 
 
 def test_it_says_how_to_begin_while_nothing_has_been_started(operator: Client) -> None:
-    assert "No instance has been started yet" in operator.get("/instances/").content.decode()
+    page = operator.get("/instances/").content.decode()
+    assert "No instance has been started yet" in page
+    assert "Start one" in page
 
 
 def test_it_lists_instances_and_filters_them_by_status(operator: Client, start: Start) -> None:

@@ -12,7 +12,7 @@ from dashboard.presenters.workers import worker_command
 from durable_host.conf import host_settings
 from durable_host.core.registry import default_registry
 from durable_host.dispatch import redis_state
-from durable_host.models import ActivityTask
+from durable_host.models import ActivityTask, WorkerState
 from durable_host.store import claims, clock, holding, overview, workers
 from durable_host.store.limits import TooSlowError
 from tests.browser import assert_accessible, assert_no_sideways_scroll
@@ -73,6 +73,15 @@ def test_activities_that_nobody_can_stop_are_counted_and_explained(crew: None, a
     page = text_of(as_role("viewer"), "/workers/")
     assert "0 of 100 3 abandoned" in page
     assert "A worker that has 10 of them ends" in page
+
+
+def test_who_holds_an_activity_is_named_as_people_look_for_it(crew: None, as_role: As) -> None:
+    client = as_role("viewer")
+    assert text_of(client, "/workers/").count("node-a process 4711") == 2  # the worker, and what it holds
+    assert "node-a process 4711" in text_of(client, "/instances/near-1/")
+    # when: the worker is forgotten; then: its name is all that is left
+    WorkerState.objects.filter(name="node-a:1").delete()
+    assert "node-a:1" in text_of(client, "/instances/near-1/")
 
 
 def test_a_queue_shows_what_comes_next(crew: None, as_role: As) -> None:

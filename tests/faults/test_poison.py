@@ -48,7 +48,7 @@ def test_orchestrators_that_end_their_process_are_parked_alone_until_a_person_ac
         said = sentence(instance_id)
         assert said.startswith("Parked: 3 turns in a row ended with the death of their process. The last one: "), said
         assert ENDINGS[mishap] in said
-        assert said.endswith("release the instance to try it as it is, or terminate it."), said
+        assert said.endswith("try again (release) as it is, or terminate it."), said
     assert "mishaps.py:" in sentence(first["segfault"])
     sign.touch()
     client.release(guilty[-1])

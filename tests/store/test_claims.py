@@ -251,7 +251,7 @@ def test_a_person_releases_what_is_parked_and_nothing_else(bench: Workbench) -> 
         bench.client.release("nobody")
     Instance.objects.update(turn_attempts=5)
     bench.run()
-    assert "release the instance" in bench.status("deadly").stall_reason
+    assert "try again (release)" in bench.status("deadly").stall_reason
     bench.client.release("deadly")
     bench.run()
     assert (bench.output("deadly"), bench.status("deadly").stall_reason) == (1, "")

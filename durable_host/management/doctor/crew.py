@@ -38,14 +38,16 @@ def _queues(hub: str, live: Sequence[WorkerInfo]) -> Iterator[Finding]:
         )
     if live:
         queues = sorted({one.report.queue for one in live})
-        yield good(f"{len(live)} workers are there, for {', '.join(map(repr, queues))}.")
+        who = "A worker is" if len(live) == 1 else f"{len(live)} workers are"
+        yield good(f"{who} there, for {', '.join(map(repr, queues))}.")
 
 
 def _lost(lost: Sequence[WorkerInfo]) -> Iterator[Finding]:
     if lost:
-        names = ", ".join(f"{one.report.name} on {one.report.hostname}" for one in lost[:_SHOWN])
+        who = "A worker" if len(lost) == 1 else f"{len(lost)} workers"
+        names = "; ".join(f"{one.report.hostname}, process {one.report.pid}" for one in lost[:_SHOWN])
         yield warn(
-            f"{len(lost)} workers went silent in the last ten minutes without a good-bye: {names}.",
+            f"{who} went silent in the last ten minutes without a good-bye: {names}.",
             "They were killed or cut off. What they held is taken over when its lease ends.",
             "Where nobody wanted that, see why in their log and in their machine's: out of memory, perhaps.",
         )
@@ -55,7 +57,7 @@ def _overrun(live: Sequence[WorkerInfo]) -> Iterator[Finding]:
     worn = [one.report for one in live if one.report.abandoned_activities]
     if worn:
         most = host_settings().max_abandoned
-        said = ", ".join(f"{one.abandoned_activities} by {one.name} on {one.hostname}" for one in worn[:_SHOWN])
+        said = "; ".join(f"{one.abandoned_activities} on {one.hostname}, process {one.pid}" for one in worn[:_SHOWN])
         yield warn(
             f"Activities ran longer than their limit and were abandoned: {said}.",
             f"They cannot be stopped and keep a thread each. A worker with {most} of them ends.",

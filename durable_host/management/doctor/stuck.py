@@ -11,7 +11,7 @@ from durable_host.store import diagnosis, gauges, overview
 from .findings import Finding, bad, good, warn
 
 _SHOWN = 3
-_LONGEST_REASON = 160
+_LONGEST_REASON = 300
 #: sweeps after which somebody should have taken it
 _SWEEPS = 3
 
@@ -29,7 +29,7 @@ def _stalled() -> Iterator[Finding]:
         yield bad(
             f"Instances have stalled: {stalled.total}.\n{reasons}",
             "Their code no longer fits their history, is not there, or has killed workers. They wait and lose nothing.",
-            "Deploy code that fits: new workers try them by themselves. Or terminate them. Their pages tell more.",
+            "Deploy code that fits: new workers try them by themselves. One as it is: manage.py durable release ID",
         )
 
 

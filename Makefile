@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3 p
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; \
 	done)
 
-.PHONY: help run test test-sqlite test-postgres check format bench chaos clean
+.PHONY: help run test test-sqlite test-postgres check format bench chaos cases clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -66,6 +66,9 @@ bench: $(VENV)/.installed-dev ## Measure this host beside its peers (BENCH_ARGS=
 
 chaos: $(VENV)/.installed-dev ## Let everything fail under load, and look (MINUTES=2 DATABASE=sqlite SEED=…)
 	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),2) --database $(or $(DATABASE),sqlite) $(if $(SEED),--seed $(SEED))
+
+cases: $(VENV)/.installed-dev ## Run the thirty cases on both databases, and show how long each took to recover
+	@$(BIN)/python -m tests.cases -n $(JOBS) $(PYTEST_ARGS)
 
 clean: ## Remove the virtual environment and caches (keeps var/)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist *.egg-info

@@ -17,6 +17,7 @@ from django.db import connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from durable_host.embedded import EmbeddedError, EmbeddedRedis
+from tests.recovery import Recovery
 from tests.services import PROJECT, PostgresCluster, ServiceMissingError, running, wait_until
 
 POSTGRES_URL = "TEST_POSTGRES_URL"
@@ -55,8 +56,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    """Mark what drives a browser, and put it last: Playwright leaves an event loop that runs in the test's thread."""
+    """Mark what drives a browser, and put it last: Playwright leaves an event loop that runs in the test's thread.
+
+    The cases that a test shows become properties of it.
+    """
     for item in items:
+        cases = {number for mark in item.iter_markers("case") for number in mark.args}
+        item.user_properties += [("case", number) for number in sorted(cases)]
         if "chromium" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
     yield
@@ -109,6 +115,12 @@ def nobody_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         with suppress(TimeoutError):  # then the drop fails, and says so; this says by whom
             wait_until(lambda: not left(), "the sessions to end")
         assert not left()
+
+
+@pytest.fixture
+def recovery(request: pytest.FixtureRequest) -> Recovery:
+    """Notes how long it takes until all is well again."""
+    return Recovery(request.node.user_properties)
 
 
 @pytest.fixture(scope="session")

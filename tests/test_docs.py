@@ -19,6 +19,7 @@ from durable_host.core import registry
 from durable_host.core.registry import Registry, default_registry
 from durable_host.dispatch import doorbell
 from durable_host.dispatch.host import Host
+from tests import cases
 from tests.services import PROJECT
 
 README = (PROJECT / "README.md").read_text()
@@ -54,6 +55,12 @@ def test_every_link_leads_to_a_file(document: Path) -> None:
     local = [target for target in targets if "://" not in target]
     missing = [target for target in local if not (document.parent / target).exists()]
     assert not missing
+
+
+def test_every_case_names_the_tests_that_are_marked_with_it() -> None:
+    shown_by = {case.number: case.shown_by for case in cases.documented()}
+    assert list(shown_by) == list(range(1, 1 + len(shown_by)))
+    assert shown_by == cases.marked()
 
 
 def test_every_setting_of_the_host_is_documented() -> None:

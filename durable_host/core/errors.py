@@ -24,7 +24,9 @@ class BadRequestError(DurableError):
 
 
 class PayloadError(BadRequestError, ValueError):
-    """A value cannot be stored, or does not have the type that the function declares."""
+    """A value cannot be stored, or does not have the type that the function declares. A retry would bring it again."""
+
+    is_non_retriable = True
 
 
 class InvalidInstanceIdError(BadRequestError, ValueError):

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import httpx
@@ -18,8 +19,8 @@ MODULES = "tests.api.functions"
 class Site:
     """A web server under test."""
 
-    def __init__(self, url: str, log: Path) -> None:
-        self.url, self.log = url, log
+    def __init__(self, url: str, log: Path, process: Popen[bytes]) -> None:
+        self.url, self.log, self.process = url, log, process
         self.http = httpx.Client(base_url=url, timeout=PATIENCE)
 
     def output(self) -> str:
@@ -61,7 +62,7 @@ def serve(
             ]
             log = tmp_path / f"web-{port}.log"
             process = cleanup.enter_context(running(argv, env, log, signal.SIGKILL))
-            site = Site(f"http://127.0.0.1:{port}", log)
+            site = Site(f"http://127.0.0.1:{port}", log, process)
             cleanup.callback(site.http.close)
             ready = lambda: process.poll() is not None or gunicorn_local.READY in site.output()  # noqa: E731
             wait_until(ready, "the web server")

@@ -32,6 +32,7 @@ BODIES = [
 
 @pytest.mark.parametrize(("body", "words"), BODIES)
 @pytest.mark.parametrize("path", ["orchestrators/Echo/new", "instances/open/raiseEvent/Approval"])
+@pytest.mark.case(19)
 def test_what_is_not_json_is_refused(api: Api, path: str, body: Any, words: str) -> None:
     api.start("Approval", instance_id="open")
     assert is_problem(api.post(path, body), 400, "Invalid JSON content", words)
@@ -46,6 +47,7 @@ def test_what_is_not_json_is_refused(api: Api, path: str, body: Any, words: str)
 @pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "x"]
 )
+@pytest.mark.case(19)
 def test_other_content_types_are_refused(api: Api, path: str, kind: str) -> None:
     api.start("Approval", instance_id="open")
     assert is_problem(api.post(path, "1", content_type=kind), 415, "Only application/json request content is supported")
@@ -54,6 +56,7 @@ def test_other_content_types_are_refused(api: Api, path: str, kind: str) -> None
         assert api.post(path, "1", content_type=good).status_code == 202
 
 
+@pytest.mark.case(18)
 def test_too_much_is_413(api: Api, settings: Settings) -> None:
     configure(settings, MAX_PAYLOAD_BYTES=100)
     assert api.post("orchestrators/Echo", json.dumps("x" * 98)).status_code == 202

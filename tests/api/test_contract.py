@@ -8,6 +8,7 @@ import pytest
 
 from durable_host.client import DurableClient
 from tests.api.conftest import Api
+from tests.store.workbench import row_counts
 
 pytestmark = pytest.mark.store
 
@@ -108,6 +109,7 @@ def test_addresses_carry_any_id(api: Api, instance_id: str, start: str) -> None:
     assert api.post(here(payload["suspendPostUri"].replace("{text}", "w")), key="").status_code == 202
 
 
+@pytest.mark.case(17)
 def test_a_duplicate_is_409_and_400_where_the_client_library_asks(api: Api) -> None:
     api.start("Approval", instance_id="one")
     assert is_problem(api.post("orchestrators/Approval/one"), 409, "'one' already exists and is Running")
@@ -213,6 +215,7 @@ def test_a_failed_instance_is_200_and_500_on_demand(api: Api) -> None:
     assert "functions.py" not in json.dumps(entries)
 
 
+@pytest.mark.case(15)
 def test_an_unknown_instance_is_404_everywhere(api: Api) -> None:
     for mount in (
         "/runtime/webhooks/durabletask/instances",
@@ -226,6 +229,7 @@ def test_an_unknown_instance_is_404_everywhere(api: Api) -> None:
     assert is_problem(api.post("instances/nobody/restart"), 404)
     text = "InstanceId does not match a valid orchestration instance."
     assert is_problem(api.post("/durabletask/instances/nobody/restart"), 400, text)
+    assert not any(row_counts().values())  # an event is kept for nobody
 
 
 # --- steering ---------------------------------------------------------------------------------------------------------
@@ -246,10 +250,12 @@ def test_an_event_without_data_is_null(api: Api) -> None:
     assert api.get(f"instances/{instance_id}").json()["output"] == {"what": None, "answer": None}
 
 
+@pytest.mark.case(16)
 def test_a_finished_instance_is_gone(api: Api) -> None:
     instance_id = api.start("Echo")
     for operation in ("raiseEvent/x", "terminate", "suspend", "resume", "rewind"):
         assert is_problem(api.post(f"instances/{instance_id}/{operation}"), 410, "Completed")
+    assert row_counts()["PendingEvent"] == 0
 
 
 def test_suspend_resume_terminate(api: Api) -> None:

@@ -14,6 +14,7 @@ from django.db.backends.signals import connection_created
 from durable_host.core.registry import Registry, default_registry
 from durable_host.dispatch.host import Host
 from tests.api.conftest import Api, configure
+from tests.recovery import Recovery
 from tests.store.workbench import row_counts
 
 pytestmark = [pytest.mark.store, pytest.mark.django_db(transaction=True)]
@@ -65,6 +66,7 @@ def api(registry: Registry, silent_bells: None, settings: Any) -> Api:
     return Api()
 
 
+@pytest.mark.case(28)
 def test_changes_are_503_and_reads_go_on(api: Api, broken: Broken) -> None:
     api.post("orchestrators/Approval/waiting", '"tea"')
     before = row_counts()
@@ -81,8 +83,9 @@ def test_changes_are_503_and_reads_go_on(api: Api, broken: Broken) -> None:
     assert api.post("orchestrators/Echo/new", large).status_code == 202
 
 
+@pytest.mark.case(28)
 def test_no_turn_is_done_by_half_and_the_worker_goes_on_by_itself(
-    api: Api, broken: Broken, caplog: pytest.LogCaptureFixture
+    api: Api, broken: Broken, caplog: pytest.LogCaptureFixture, recovery: Recovery
 ) -> None:
     large = '"' + "x" * 200_000 + '"'
     api.post("orchestrators/Echo/one", large)
@@ -93,6 +96,8 @@ def test_no_turn_is_done_by_half_and_the_worker_goes_on_by_itself(
         assert row_counts() == before
         assert host._backoff > 0
     assert "The database failed." in caplog.text
-    while host._guarded(host._cycle):
-        pass
+    with recovery.timed(28, "pauses of up to 5 s between tries of the database"):
+        host._sleep()
+        while host._guarded(host._cycle):
+            pass
     assert api.get("instances/one").json()["output"] == "x" * 200_000

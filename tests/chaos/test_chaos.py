@@ -22,6 +22,7 @@ MINUTES = 0.4
 @pytest.mark.e2e
 @pytest.mark.slow
 @pytest.mark.timeout(400)
+@pytest.mark.case(9, 11, 12)
 def test_nothing_is_lost_and_nothing_happens_twice_whatever_fails(tmp_path: Path) -> None:
     seed = os.environ.get("TEST_SEED") or str(random.randrange(10**6))
     database = os.environ.get("TEST_DATABASE", "sqlite")

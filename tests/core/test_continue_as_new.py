@@ -4,6 +4,8 @@ from collections.abc import Generator
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from durable_host import OrchestrationContext, RuntimeStatus, Task
 from durable_host.core import events as ev
 
@@ -127,6 +129,7 @@ async def collecting(ctx: OrchestrationContext, seen: list[Any]) -> list[Any]:
     return seen
 
 
+@pytest.mark.case(32)
 def test_it_carries_events_that_nobody_took_in_order() -> None:
     story = given(collecting, []).when(raised("go", 1), raised("Other", 9), raised("GO", 2), raised("go", 3))
     event = next_of(story)
@@ -136,6 +139,7 @@ def test_it_carries_events_that_nobody_took_in_order() -> None:
     goes_on(story).then_completed([1, 2, 3])
 
 
+@pytest.mark.case(32)
 def test_carried_events_come_before_new_ones() -> None:
     event = next_of(given(collecting, []).when(raised("go", 1), raised("go", 2)))
     following = Story(registry_of(collecting), generation=1).when(event, raised("go", 3))

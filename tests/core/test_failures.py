@@ -104,6 +104,7 @@ def test_a_long_chain_is_cut() -> None:
 
 
 @pytest.mark.parametrize("size", [_MESSAGE_LIMIT, _MESSAGE_LIMIT + 1, 10**6])
+@pytest.mark.case(23)
 def test_a_huge_message_is_cut_in_the_middle(size: int) -> None:
     message = describe_failure(ValueError("a" * (size - 3) + "end")).error_message
     assert len(message) <= _MESSAGE_LIMIT
@@ -114,6 +115,7 @@ def test_a_huge_message_is_cut_in_the_middle(size: int) -> None:
     assert len(head) + int(notice.replace(",", "") or 0) + len(tail) == size
 
 
+@pytest.mark.case(23)
 def test_a_huge_stack_is_cut() -> None:
     def recurse(n: int) -> None:
         if n:
@@ -126,6 +128,7 @@ def test_a_huge_stack_is_cut() -> None:
     assert len(stack) <= _STACK_LIMIT
 
 
+@pytest.mark.case(23)
 def test_a_message_that_cannot_be_made_is_replaced() -> None:
     class Silent(Exception):
         def __str__(self) -> str:
@@ -142,6 +145,7 @@ def test_a_message_is_made_storable() -> None:
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), BaseException("base")])
+@pytest.mark.case(23)
 def test_it_takes_exceptions_that_are_not_errors(error: BaseException) -> None:
     assert describe_failure(error).error_type == type(error).__name__
 

@@ -54,6 +54,7 @@ def failure_of(result: TurnResult) -> str:
     return str(completion.failure_details)
 
 
+@pytest.mark.case(25)
 def test_an_endless_chain_fails_when_its_history_is_too_long() -> None:
     failure = failure_of(decide(endless, Limits(history_events=50), turns=1000))
     assert failure.startswith("LimitExceededError: The history has 52 events; MAX_HISTORY_EVENTS allows 50.")
@@ -119,6 +120,7 @@ def test_it_warns_before_either_limit() -> None:
     assert "801 of 1,000 bytes of payloads (MAX_HISTORY_BYTES)" in limits.warning(1, 801)
 
 
+@pytest.mark.case(25)
 def test_a_turn_that_asks_without_end_fails() -> None:
     result = decide(spreading, Limits(turn_tasks=7), turns=0)
     failure = failure_of(result)

@@ -110,6 +110,7 @@ def test_it_detects_a_call_in_an_earlier_turn() -> None:
     assert "call_activity('b') as task 1, but the code now does nothing" in complaint(story_of(parallel), chained)
 
 
+@pytest.mark.case(21)
 def test_it_names_the_position_in_a_long_history() -> None:
     async def before(ctx: OrchestrationContext) -> None:
         for name in "abcde":

@@ -62,6 +62,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("value", "reason"), [one[1:] for one in REFUSED], ids=[one[0] for one in REFUSED])
+@pytest.mark.case(20)
 def test_it_refuses(value: Any, reason: str) -> None:
     with pytest.raises(PayloadError) as refusal:
         CODEC.dumps(value, "The input of 'pay'")
@@ -160,6 +161,7 @@ OUTSIDE_REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "reason"), OUTSIDE_REFUSED, ids=[ascii(one)[:25] for one, _ in OUTSIDE_REFUSED])
+@pytest.mark.case(20)
 def test_it_refuses_json(text: str | bytes, reason: str) -> None:
     with pytest.raises(PayloadError) as refusal:
         CODEC.check_json(text, "Field 'input'")

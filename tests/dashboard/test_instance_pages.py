@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from durable_host import OrchestrationContext, RetryPolicy
 from durable_host.client import DurableClient
 from durable_host.conf import host_settings
 from durable_host.core.access import Operation
 from durable_host.core.registry import default_registry
+from durable_host.models import ActivityTask
 from durable_host.store import audit, history, limits
 from tests.dashboard.conftest import Start
 
@@ -88,6 +90,21 @@ def read(client: Client, path: str, *, is_partial: bool = False) -> str:
 
 
 # ---- the head -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.case(3)
+def test_it_says_that_an_activity_was_given_out_again(boss: Client, begin: Start) -> None:
+    async def page_lost(ctx: OrchestrationContext) -> None:
+        await ctx.call_activity("page_rare")
+
+    default_registry.add_activity(page_count, "page_rare", queue="rare")
+    default_registry.add_orchestrator(page_lost)
+    begin("page_lost", None, "lost-1")
+    held = {"owner": "node-b:2", "lease_until": timezone.now() + timedelta(minutes=1)}
+    ActivityTask.objects.update(attempt=1, **held)
+    assert "delivery" not in read(boss, "/instances/lost-1/")
+    ActivityTask.objects.update(attempt=2, **held)
+    assert "delivery 2: a worker that had it gave no sign of life" in read(boss, "/instances/lost-1/")
 
 
 def test_every_tab_shows_where_the_instance_is_and_why(boss: Client, begin: Start) -> None:

@@ -17,6 +17,9 @@ from tests.e2e import functions  # registers them for the client of this process
 SHORT = {"AFFINITY": 0.5, "SWEEP_INTERVAL": 0.5, "STALL_RETRY": 0.5}
 #: where workers die, their work is taken over soon; a living one that the machine starves may lose its work, too
 BRIEF_LEASES = {"ACTIVITY_LEASE": 1.0, "TURN_LEASE": 1.0}
+#: what a recovery waits for at the longest, with these times
+ONE_SWEEP = f"sweep {SHORT['SWEEP_INTERVAL']:g} s"
+ONE_LEASE = f"lease {BRIEF_LEASES['TURN_LEASE']:g} s"
 StartWorker = Callable[..., "Popen[bytes]"]
 #: marks of a module
 E2E = [pytest.mark.e2e, pytest.mark.django_db(transaction=True, available_apps=["durable_host"])]

@@ -1,4 +1,4 @@
-"""One orchestrator in two versions: a worker has the new one where TEST_CODE says so."""
+"""One orchestrator in two versions, and one that the new code has not: a worker has it where TEST_CODE says so."""
 
 from __future__ import annotations
 
@@ -33,3 +33,8 @@ else:
         first = await ctx.call_activity(old_step, 1)
         await ctx.wait_for_external_event("go")
         return [first, await ctx.call_activity(old_step, 2)]
+
+    @orchestrator
+    async def discontinued(ctx: OrchestrationContext) -> str:
+        await ctx.wait_for_external_event("go")
+        return "gone"

@@ -23,6 +23,7 @@ from durable_host.client import DurableClient
 from durable_host.dispatch import doorbell
 from durable_host.store import queries
 from tests.e2e.conftest import E2E, StartWorker, worker_env
+from tests.recovery import Recovery
 from tests.services import PATIENCE, PROJECT, running, wait_until
 
 pytestmark = E2E
@@ -44,7 +45,10 @@ def is_idle() -> bool:
     return not any(queries.count_open_work("default").values())
 
 
-def test_it_lets_no_message_wait_for_the_sweep(client: DurableClient, start_worker: StartWorker, queue: Any) -> None:
+@pytest.mark.case(13, 14)
+def test_it_lets_no_message_wait_for_the_sweep(
+    client: DurableClient, start_worker: StartWorker, queue: Any, recovery: Recovery
+) -> None:
     for _ in range(2):
         start_worker(**NO_SWEEP)
     ids = [client.start_new("two_letters") for _ in range(150)]
@@ -53,8 +57,30 @@ def test_it_lets_no_message_wait_for_the_sweep(client: DurableClient, start_work
         client.raise_event(id_, "a", number)
         time.sleep(number % 5 / 1000)  # a few ms apart: while the first one's turn runs
         client.raise_event(id_, "b", -number)
-    wait_until(is_idle, "all to end")
+    with recovery.timed(14, "nothing: no sweep, no lease"):
+        wait_until(is_idle, "all to end")
     assert [client.get_status(id_).output for id_ in ids] == [[n, -n] for n in range(150)]  # type: ignore[union-attr]
+
+
+@pytest.mark.case(11)
+def test_bells_that_are_heard_many_times_do_nothing_twice(
+    client: DurableClient, start_worker: StartWorker, queue: Any, traces: Path
+) -> None:
+    for _ in range(2):
+        start_worker("--max-activities", "2", **NO_SWEEP)
+    wait_until(lambda: len(queue.connection.smembers("rq:workers")) == 2, "both workers")
+    requests = [{"activity": "traced", "trace": {"path": str(traces / f"{n}"), "seconds": 0.02}} for n in range(30)]
+    ids = [client.start_new("call", request) for request in requests]
+    for _ in range(60):
+        queue.enqueue(doorbell.ANSWER, "default", result_ttl=0)
+    wait_until(is_idle, "all to end")
+    wait_until(lambda: queue.count == 0, "all bells to be heard")
+    assert all(
+        [line.split()[0] for line in trace.read_text().splitlines()] == ["begin", "end"] for trace in traces.iterdir()
+    )
+    kinds = [[event.event_type for event in client.get_history(id_)] for id_ in ids]
+    assert {events.count("TaskCompleted") for events in kinds} == {1}
+    assert {events.count("ExecutionCompleted") for events in kinds} == {1}
 
 
 def test_it_lets_no_timer_wait_for_the_sweep(client: DurableClient, start_worker: StartWorker, queue: Any) -> None:

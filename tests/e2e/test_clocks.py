@@ -23,6 +23,7 @@ HOUR = 3600
 
 
 @pytest.mark.slow
+@pytest.mark.case(27)
 def test_a_wrong_clock_fires_nothing_early_nothing_late_and_nothing_twice(
     client: DurableClient, live_env: dict[str, str], worker_process: Callable[..., Popen[bytes]]
 ) -> None:

@@ -13,6 +13,7 @@ from durable_host.client import DurableClient
 from durable_host.models import EventWait, Instance
 from tests.e2e import evolving
 from tests.e2e.conftest import E2E, worker_env
+from tests.recovery import Recovery
 from tests.services import wait_until
 
 pytestmark = E2E
@@ -32,14 +33,16 @@ def ended(client: DurableClient, id_: str) -> object:
 
 
 @pytest.mark.slow
+@pytest.mark.case(21, 22, 30)
 def test_an_instance_is_left_for_the_worker_that_knows_its_code(
-    client: DurableClient, live_env: dict[str, str], worker_process: Callable[..., Popen[bytes]]
+    client: DurableClient, live_env: dict[str, str], worker_process: Callable[..., Popen[bytes]], recovery: Recovery
 ) -> None:
     env = {**worker_env(live_env), "DURABLE_MODULES": evolving.__name__}
     # given: instances that old code has begun
     old = worker_process(**env)
     begun = [client.start_new("evolving", instance_id=f"begun-{n}") for n in range(6)]
-    wait_until(lambda: listen(begun), "the instances to listen")
+    gone = client.start_new("discontinued", instance_id="gone")
+    wait_until(lambda: listen([*begun, gone]), "the instances to listen")
 
     # when: a worker with new code works beside the old one
     new = worker_process(**env, TEST_CODE="new")
@@ -61,6 +64,9 @@ def test_an_instance_is_left_for_the_worker_that_knows_its_code(
     assert status is not None
     assert status.runtime_status is RuntimeStatus.RUNNING
     assert "call_activity('old_step')" in status.stall_reason
+    client.raise_event(gone, "go")
+    wait_until(lambda: Instance.objects.exclude(stall_reason="").count() == 2, "the removed one to stall, too")
+    assert "No orchestrator 'discontinued' is registered here." in Instance.objects.get(instance_id=gone).stall_reason
     newer = client.start_new("evolving", instance_id="newer")
     client.raise_event(newer, "go")
     assert ended(client, newer) == NEW
@@ -70,4 +76,7 @@ def test_an_instance_is_left_for_the_worker_that_knows_its_code(
     assert new.wait(60) == 0
     worker_process(**env)
     client.raise_event(begun[5], "go")
-    assert [ended(client, id_) for id_ in begun[4:]] == [OLD] * 2
+    with recovery.timed(21, "the start of a worker"):
+        assert [ended(client, id_) for id_ in begun[4:]] == [OLD] * 2
+    with recovery.timed(22, "the start of a worker"):
+        assert ended(client, gone) == "gone"

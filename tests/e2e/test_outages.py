@@ -16,6 +16,7 @@ from durable_host.embedded import EmbeddedRedis
 from tests.api.site import Site, serve
 from tests.conftest import missing
 from tests.e2e.conftest import worker_env
+from tests.recovery import Recovery
 from tests.services import PROJECT, PostgresCluster, ServiceMissingError, wait_until
 
 #: with its own PostgreSQL, whatever database the other tests have
@@ -78,6 +79,7 @@ def readiness(site: Site) -> tuple[int, str]:
     return answer.status_code, answer.json()["status"]
 
 
+@pytest.mark.case(7, 9)
 def test_web_and_worker_live_through_the_absence_of_either(
     site: Site,
     browser: httpx.Client,
@@ -85,6 +87,7 @@ def test_web_and_worker_live_through_the_absence_of_either(
     postgres: PostgresCluster,
     redis: EmbeddedRedis,
     worker_process: Callable[..., Popen[bytes]],
+    recovery: Recovery,
 ) -> None:
     # given: no Redis; then: starts are accepted, the page says what it costs, and the sweep finds the work
     worker = worker_process(**own_env)
@@ -118,8 +121,9 @@ def test_web_and_worker_live_through_the_absence_of_either(
 
     # when: it is back; then: both go on, with the session and the instance that were there
     postgres.resume()
-    wait_until(lambda: readiness(site) == (200, "ready"), "the site to be ready again")
-    wait_until(lambda: accepted(site, "instances/one/raiseEvent/letter", 7), "the event to be accepted")
-    assert site.finished("one")["output"] == [7]
+    with recovery.timed(9, "pauses of up to 5 s between tries of the database", database="postgres"):
+        wait_until(lambda: readiness(site) == (200, "ready"), "the site to be ready again")
+        wait_until(lambda: accepted(site, "instances/one/raiseEvent/letter", 7), "the event to be accepted")
+        assert site.finished("one")["output"] == [7]
     assert browser.get("/instances/one/").status_code == 200
     assert worker.poll() is None

@@ -123,6 +123,7 @@ def interrupted(client: DurableClient, start_worker: StartWorker, tmp_path: Path
     raise AssertionError("no tree is large enough to be interrupted")
 
 
+@pytest.mark.case(3)
 def test_it_measures_right_although_a_worker_is_killed(
     client: DurableClient, start_worker: StartWorker, tmp_path: Path
 ) -> None:

@@ -17,7 +17,8 @@ from redis import Redis
 from durable_host.client import DurableClient
 from durable_host.dispatch import doorbell
 from durable_host.embedded import EmbeddedRedis
-from tests.e2e.conftest import E2E, worker_env
+from tests.e2e.conftest import E2E, ONE_SWEEP, worker_env
+from tests.recovery import Recovery
 from tests.services import PATIENCE, wait_until
 
 pytestmark = E2E
@@ -62,6 +63,7 @@ def finishes(client: DurableClient) -> bool:
     return output == 3
 
 
+@pytest.mark.case(7)
 def test_it_works_without_redis_from_the_start_and_registers_when_it_comes(
     client: DurableClient, redis: EmbeddedRedis, start_worker: StartWorker
 ) -> None:
@@ -85,8 +87,9 @@ def test_it_stops_in_order_while_redis_is_away(
     assert "Host stopped." in (tmp_path / "worker-1.log").read_text()
 
 
+@pytest.mark.case(7, 12)
 def test_it_survives_a_restart_of_redis_and_is_registered_again(
-    client: DurableClient, redis: EmbeddedRedis, start_worker: StartWorker
+    client: DurableClient, redis: EmbeddedRedis, start_worker: StartWorker, recovery: Recovery
 ) -> None:
     redis.start()
     worker = start_worker()
@@ -95,17 +98,20 @@ def test_it_survives_a_restart_of_redis_and_is_registered_again(
     ids = client.start_many("chain", [40] * 5)
     redis.stop()
     assert [client.wait_for_completion(id_, PATIENCE).output for id_ in ids] == [40] * 5
-    assert finishes(client)
+    with recovery.timed(12, ONE_SWEEP):
+        assert finishes(client)
     redis.start()
-    wait_until(lambda: registered(redis) == 1, "the worker to be registered again")
+    with recovery.timed(7, "a worker's next try of Redis"):
+        wait_until(lambda: registered(redis) == 1, "the worker to be registered again")
     assert finishes(client)
     assert worker.poll() is None
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(PATIENCE) == 0
 
 
+@pytest.mark.case(6)
 def test_it_survives_the_loss_of_all_that_redis_knew(
-    client: DurableClient, redis: EmbeddedRedis, start_worker: StartWorker
+    client: DurableClient, redis: EmbeddedRedis, start_worker: StartWorker, recovery: Recovery
 ) -> None:
     redis.start()
     start_worker()
@@ -115,12 +121,14 @@ def test_it_survives_the_loss_of_all_that_redis_knew(
         for _ in range(5):
             connection.flushall()
             time.sleep(0.05)  # not a wait: while they run
-    assert [client.wait_for_completion(id_, PATIENCE).output for id_ in ids] == [30] * 5
+    with recovery.timed(6, ONE_SWEEP):
+        assert [client.wait_for_completion(id_, PATIENCE).output for id_ in ids] == [30] * 5
     assert finishes(client)
     wait_until(lambda: registered(redis) == 1, "the worker to be registered again")
 
 
 @pytest.mark.once
+@pytest.mark.case(7)
 def test_it_takes_calls_while_redis_is_away_or_hangs_and_tries_it_once(
     client: DurableClient, redis: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,7 @@ def test_a_redis_that_keeps_everything(connection: Redis, caplog: pytest.LogCapt
     assert not caplog.records
 
 
+@pytest.mark.case(8)
 def test_a_worker_warns_of_a_redis_that_evicts(connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
     connection.config_set("maxmemory-policy", "allkeys-lru")
     try:

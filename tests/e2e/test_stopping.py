@@ -43,6 +43,7 @@ def ready(worker: Popen[bytes]) -> Popen[bytes]:
     return worker
 
 
+@pytest.mark.case(30)
 def test_rolling_restarts_under_load_lose_nothing_and_repeat_nothing(
     client: DurableClient, start_worker: StartWorker, traces: Path
 ) -> None:

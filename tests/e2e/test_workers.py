@@ -12,9 +12,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from durable_host.client import DurableClient
+from durable_host.core.events import TaskCompleted
 from durable_host.models import ActivityTask, Instance
 from durable_host.store import queries
-from tests.e2e.conftest import E2E, StartWorker, worker_env
+from tests.e2e.conftest import BRIEF_LEASES, E2E, ONE_LEASE, ONE_SWEEP, StartWorker, worker_env
+from tests.recovery import Recovery
 from tests.services import PATIENCE, group_members, running, wait_until
 
 pytestmark = E2E
@@ -76,6 +78,31 @@ def test_it_fails_activities_that_outrun_their_limits_and_can_still_stop(
     assert worker.wait(PATIENCE) == 0
 
 
+@pytest.mark.case(3, 5)
+def test_what_a_paused_worker_ran_is_given_to_another_and_its_late_result_is_dropped(
+    client: DurableClient, start_worker: StartWorker, traces: Path, tmp_path: Path, recovery: Recovery
+) -> None:
+    # given: two workers, and an activity that one of them runs
+    workers = {start_worker(**BRIEF_LEASES).pid: tmp_path / f"worker-{number}.log" for number in (1, 2)}
+    id_ = call(client, "gated", traces / "one")
+    wait_until(lambda: lines(traces / "one"), "the activity to begin")
+    # when: that one is paused; then: the other takes it over
+    paused = int(lines(traces / "one")[0].split()[1])
+    (other,) = set(workers) - {paused}
+    os.kill(paused, signal.SIGSTOP)
+    with recovery.timed(5, f"{ONE_LEASE}, {ONE_SWEEP}"):
+        wait_until(lambda: f"begin {other}" in lines(traces / "one"), "the other worker to take it over")
+    assert ActivityTask.objects.get().attempt > 1
+    (traces / "open").touch()
+    assert client.wait_for_completion(id_, PATIENCE).output == other
+    # when: the first goes on; then: its result is told as late, and history has that of the other alone
+    os.kill(paused, signal.SIGCONT)
+    wait_until(lambda: "late result dropped" in workers[paused].read_text(), "the late result to be dropped")
+    results = [event.result for event in client.get_history(id_) if isinstance(event, TaskCompleted)]
+    assert results == [str(other)]
+
+
+@pytest.mark.case(30)
 def test_it_lets_a_running_activity_end_before_it_stops(
     client: DurableClient, start_worker: StartWorker, traces: Path
 ) -> None:
@@ -90,8 +117,9 @@ def test_it_lets_a_running_activity_end_before_it_stops(
     assert len(lines(traces / "one")) == 2
 
 
+@pytest.mark.case(30)
 def test_it_hands_back_what_does_not_end_within_the_grace(
-    client: DurableClient, start_worker: StartWorker, traces: Path
+    client: DurableClient, start_worker: StartWorker, traces: Path, recovery: Recovery
 ) -> None:
     untimed = {"ACTIVITY_LEASE": 60 * PATIENCE, "SWEEP_INTERVAL": 60 * PATIENCE, "AFFINITY": 60 * PATIENCE}
     first = start_worker(SHUTDOWN_GRACE=0.3, **untimed)
@@ -103,7 +131,8 @@ def test_it_hands_back_what_does_not_end_within_the_grace(
     assert Instance.objects.values_list("owner", flat=True).get() == ""
     (traces / "open").touch()
     second = start_worker(**untimed)
-    assert client.wait_for_completion(id_, PATIENCE).output == second.pid
+    with recovery.timed(30, "the start of a worker: no lease"):
+        assert client.wait_for_completion(id_, PATIENCE).output == second.pid
 
 
 #: a worker to which the signal comes at the worst line: while its host's thread starts
@@ -146,6 +175,7 @@ def test_it_stops_by_itself_when_idle_if_told_so(
     assert [client.get_status(id_).output for id_ in ids] == [5, 5, 5]  # type: ignore[union-attr]
 
 
+@pytest.mark.case(23)
 def test_it_survives_an_activity_that_exits(client: DurableClient, start_worker: StartWorker, traces: Path) -> None:
     worker = start_worker()
     output = client.wait_for_completion(call(client, "leave_by_exit", traces / "one"), PATIENCE).output

@@ -40,6 +40,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.case(26)
 def test_an_isolated_activity_dies_alone(client: DurableClient, start_clumsy: StartWorker) -> None:
     worker = start_clumsy(MAX_DELIVERY_ATTEMPTS=2, ACTIVITY_LEASE=30.0)
     innocent = ask(client, "here", 2.0)
@@ -89,6 +90,7 @@ def test_functions_that_outrun_their_limit_are_replaced_and_then_the_worker_is(
     assert pool.poll() is None
 
 
+@pytest.mark.case(4)
 def test_an_activity_knows_a_key_that_is_the_same_on_each_attempt(
     client: DurableClient, start_clumsy: StartWorker, tmp_path: Path
 ) -> None:

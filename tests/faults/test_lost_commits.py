@@ -17,6 +17,7 @@ from durable_host.dispatch import committing, doorbell
 from durable_host.dispatch.host import Host
 from durable_host.store.checkpoint import checkpoint
 from tests.faults.histories import assert_whole
+from tests.recovery import Recovery
 from tests.services import wait_until
 from tests.store.workbench import STORE, Workbench, row_of
 
@@ -74,8 +75,9 @@ def at_work(host: Host) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("lose", [before_the_commit, after_the_commit])
+@pytest.mark.case(10)
 def test_a_turn_whose_commit_is_in_doubt_is_there_once(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch, lose: Callable[[Callable[[], None]], None]
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, lose: Callable[[Callable[[], None]], None], recovery: Recovery
 ) -> None:
     revisions = []
 
@@ -92,7 +94,7 @@ def test_a_turn_whose_commit_is_in_doubt_is_there_once(
     monkeypatch.setattr(committing, "checkpoint", doubtful)
     with transaction.atomic():
         bench.client.start_new("steps", instance_id="one")
-    with at_work(bench.host()):
+    with at_work(bench.host()), recovery.timed(10, "lease 1 s, four times"):
         wait_until(lambda: bench.status("one").is_finished, "the instance to end")
     assert bench.output("one") == [number * 10 for number in range(STEPS)]
     assert bench.kinds("one").count("TaskCompleted") == STEPS

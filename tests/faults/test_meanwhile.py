@@ -42,6 +42,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Workbench:
 
 @pytest.mark.parametrize("what", COMES)
 @pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.case(14, 29)
 def test_what_comes_around_a_commit_is_taken_in_the_next_turn(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, what: str, moment: str
 ) -> None:
@@ -63,6 +64,7 @@ def test_what_comes_around_a_commit_is_taken_in_the_next_turn(
     assert_gap_free()
 
 
+@pytest.mark.case(29)
 def test_an_instance_is_not_purged_under_its_turn(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     def beset(*args: Any) -> Any:
         with pytest.raises(InvalidOperationError):

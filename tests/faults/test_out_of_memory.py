@@ -43,6 +43,7 @@ def start_scarce(scarce: Path, start_clumsy: StartWorker) -> StartWorker:
     return start
 
 
+@pytest.mark.case(26)
 def test_only_the_work_that_eats_memory_fails(client: DurableClient, start_scarce: StartWorker) -> None:
     # given: a turn, an isolated activity and one among others that take all memory, and work that does not
     pool = start_scarce("--processes", "2", MAX_DELIVERY_ATTEMPTS=3, TURN_LEASE=6.0)

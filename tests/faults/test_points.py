@@ -21,12 +21,13 @@ from durable_host.core.status import UNFINISHED
 from durable_host.dispatch.host import Host
 from durable_host.models import PendingEvent
 from durable_host.store import queries
-from tests.e2e.conftest import E2E
+from tests.e2e.conftest import E2E, ONE_LEASE
 from tests.faults import clients
 from tests.faults.conftest import StartPool
 from tests.faults.histories import assert_whole, normal
 from tests.faults.patterns import PATTERNS
 from tests.faults.points import Action, Fuse, Point
+from tests.recovery import Recovery
 from tests.services import PATIENCE, PROJECT, wait_until
 
 pytestmark = [*E2E, pytest.mark.slow]
@@ -34,6 +35,13 @@ pytestmark = [*E2E, pytest.mark.slow]
 IN_WORKERS = [point for point in Point if not point.is_of_client]
 #: seconds; longer than a lease
 ASLEEP = 1.5
+#: the case of the thirty → where a worker is killed in it
+KILLED_IN = {
+    1: Point.CHECKPOINT_WRITTEN,
+    2: Point.CHECKPOINT_COMMITTED,
+    3: Point.BEFORE_EFFECT,
+    4: Point.AFTER_EFFECT,
+}
 
 
 class Batch:
@@ -69,6 +77,11 @@ class Batch:
         assert status is not None
         return status.output, normal(self._client.get_history(instance_id))
 
+    def ended_at(self) -> float:
+        """Return when the last of them ended, in seconds of the clock."""
+        found = [self._client.get_status(f"{self.name}.{pattern}") for pattern in PATTERNS]
+        return max(one.completed_at.timestamp() for one in found if one and one.completed_at)
+
     def effects(self) -> Counter[str]:
         """Return how often each effect happened."""
         found = (line.partition(".") for line in self._effects.read_text().splitlines())
@@ -94,7 +107,14 @@ def undisturbed(client: DurableClient, effects: Path) -> tuple[dict[str, Any], s
     return results, set(had)
 
 
-@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize(
+    "action",
+    [
+        pytest.param(Action.KILL, marks=pytest.mark.case(1, 2, 3, 4)),
+        pytest.param(Action.STOP, marks=pytest.mark.case(5)),
+        pytest.param(Action.DISCONNECT, marks=pytest.mark.case(10)),
+    ],
+)
 def test_nobody_can_tell_afterwards_that_a_worker_failed(
     client: DurableClient, start_pool: StartPool, fuse: Fuse, effects: Path, action: Action
 ) -> None:
@@ -120,6 +140,23 @@ def test_nobody_can_tell_afterwards_that_a_worker_failed(
     assert_whole()
 
 
+@pytest.mark.case(1, 2, 3, 4)
+def test_after_one_death_everything_ends_as_soon_as_what_the_dead_held_is_free(
+    client: DurableClient, start_pool: StartPool, fuse: Fuse, effects: Path, recovery: Recovery
+) -> None:
+    expected, _ = undisturbed(client, effects)
+    start_pool()
+    for case, point in KILLED_IN.items():
+        batch = Batch(client, effects, point.name)
+        burnt = fuse.arm(point, 1, Action.KILL)
+        batch.start()
+        batch.answer()
+        wait_until(burnt.exists, f"a worker to die at {point.name}")
+        wait_until(lambda: are_done(client), "all patterns to end")
+        assert batch.results() == expected, point
+        recovery.took(case, batch.ended_at() - burnt.stat().st_mtime, ONE_LEASE)
+
+
 def wake_later(burnt: Path) -> threading.Thread:
     """Let the process that will stop go on when its leases have ended.
 
@@ -143,6 +180,7 @@ CLIENTS = {
 }
 
 
+@pytest.mark.case(2, 12)
 def test_a_killed_client_has_done_all_or_nothing_and_nobody_waits_for_its_bell(
     client: DurableClient, start_pool: StartPool, fault_env: dict[str, str], tmp_path: Path
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from durable_host import RuntimeStatus
 from durable_host.client import DurableClient
 from durable_host.conf import host_settings
@@ -14,6 +16,7 @@ from durable_host.store.shapes import SHARED_TRIES
 from durable_host.store.standing import standing
 from tests.e2e.conftest import E2E, StartWorker
 from tests.faults.mishaps import ask, output
+from tests.recovery import Recovery
 from tests.services import PATIENCE, wait_until
 
 pytestmark = E2E
@@ -31,8 +34,9 @@ def sentence(instance_id: str) -> str:
     return explain(found, clock.now())
 
 
+@pytest.mark.case(26, 29)
 def test_orchestrators_that_end_their_process_are_parked_alone_until_a_person_acts(
-    client: DurableClient, start_clumsy: StartWorker, tmp_path: Path
+    client: DurableClient, start_clumsy: StartWorker, tmp_path: Path, recovery: Recovery
 ) -> None:
     bystanders = [client.start_new("innocent", 0.5) for _ in range(5)]
     first = {mishap: client.start_new("guilty", mishap) for mishap in ("exit_hard", "segfault")}
@@ -53,22 +57,25 @@ def test_orchestrators_that_end_their_process_are_parked_alone_until_a_person_ac
     sign.touch()
     client.release(guilty[-1])
     assert output(client, guilty[-1]) == "mended"
-    for instance_id in guilty[:-1]:
-        client.terminate(instance_id)
-    for instance_id in guilty[:-1]:
-        status = client.wait_for_completion(instance_id, PATIENCE)
-        assert status.runtime_status is RuntimeStatus.TERMINATED
+    with recovery.timed(29, "a bell"):
+        for instance_id in guilty[:-1]:
+            client.terminate(instance_id)
+        for instance_id in guilty[:-1]:
+            status = client.wait_for_completion(instance_id, PATIENCE)
+            assert status.runtime_status is RuntimeStatus.TERMINATED
     assert pool.poll() is None
 
 
+@pytest.mark.case(24)
 def test_a_turn_that_never_comes_back_ends_its_worker_once_and_is_parked(
-    client: DurableClient, start_clumsy: StartWorker
+    client: DurableClient, start_clumsy: StartWorker, recovery: Recovery
 ) -> None:
     worker = start_clumsy(TURN_TIMEOUT=5.0, TURN_LEASE=60.0, ACTIVITY_LEASE=60.0, AFFINITY=60.0)
     waiting = ask(client, "here", 3600.0)
     wait_until(lambda: ActivityTask.objects.exclude(owner="").exists(), "the activity to begin")
     endless = client.start_new("guilty", "loop")
-    assert worker.wait(PATIENCE) == 1
+    with recovery.timed(24, "turn limit 5 s"):  # from then on all that it held is free for others
+        assert worker.wait(PATIENCE) == 1
     row = Instance.objects.get(instance_id=endless)
     assert "Its turn ran longer than 5 s at " in row.stall_reason
     assert "mishaps.py:" in row.stall_reason
@@ -80,6 +87,7 @@ def test_a_turn_that_never_comes_back_ends_its_worker_once_and_is_parked(
     assert "2 turns in a row ended with the death of their process. The last one: ran out of time" in sentence(endless)
 
 
+@pytest.mark.case(26)
 def test_what_python_survives_is_a_failure_of_the_instance_alone(
     client: DurableClient, start_clumsy: StartWorker
 ) -> None:
@@ -94,11 +102,15 @@ def test_what_python_survives_is_a_failure_of_the_instance_alone(
     assert worker.poll() is None
 
 
-def test_an_activity_that_ends_its_worker_ends_no_other(client: DurableClient, start_clumsy: StartWorker) -> None:
+@pytest.mark.case(26)
+def test_an_activity_that_ends_its_worker_ends_no_other(
+    client: DurableClient, start_clumsy: StartWorker, recovery: Recovery
+) -> None:
     start_clumsy("--processes", "2", MAX_DELIVERY_ATTEMPTS=3)
     bystanders = [client.start_new("innocent", 0.5) for _ in range(3)]
     deadly = ask(client, "mishap", "segfault")
-    said = str(output(client, deadly))
+    with recovery.timed(26, "the start of a worker, three deaths, lease 1 s each"):
+        said = str(output(client, deadly))
     assert said.startswith("PoisonousActivityError: Activity 'mishap' was run 3 times by processes that died over it.")
     assert "killed by SIGSEGV at " in said
     assert [output(client, instance_id) for instance_id in bystanders] == ["fine"] * 3

@@ -267,6 +267,7 @@ def fate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doorbell, "ring", lambda wake: None)
 
 
+@pytest.mark.case(11, 13)
 def test_what_becomes_of_an_instance_is_what_the_model_says() -> None:
     # As it is: what fails is short enough to read, and making it shorter takes longer than a test may.
     short = settings(

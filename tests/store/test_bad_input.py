@@ -90,6 +90,7 @@ unstorable = pytest.mark.parametrize(("value", "problem"), [pytest.param(v, p, i
 
 
 @unstorable
+@pytest.mark.case(18, 19, 20)
 def test_it_refuses_an_input_that_cannot_be_stored(bench: Workbench, bells: Bells, value: Any, problem: str) -> None:
     with pytest.raises(PayloadError, match="'value' of orchestrator 'anything'") as refused:
         bench.client.start_new("anything", value)
@@ -276,6 +277,7 @@ def test_it_fails_only_the_orchestrator_that_asks_for_what_cannot_be_stored(benc
 
 
 @unstorable
+@pytest.mark.case(18, 20)
 def test_it_fails_the_activity_whose_result_cannot_be_stored(bench: Workbench, value: Any, problem: str) -> None:
     async def calling(ctx: OrchestrationContext) -> Any:
         return await ctx.call_activity("giving")

@@ -117,6 +117,7 @@ def test_it_passes_over_rows_that_another_connection_is_claiming(bench: Workbenc
     assert ids(claim("b")) == ["locked"]
 
 
+@pytest.mark.case(16)
 def test_it_drops_messages_to_finished_instances(bench: Workbench) -> None:
     id_ = bench.start("calling")
     PendingEvent.objects.create(
@@ -273,6 +274,7 @@ def test_code_is_new_when_a_file_beside_its_functions_changes(tmp_path: Path) ->
     assert code_fingerprint(registry) != before
 
 
+@pytest.mark.case(29)
 def test_it_ends_a_parked_instance_on_request(bench: Workbench) -> None:
     bench.client.start_new("calling", instance_id="deadly")
     Instance.objects.update(turn_attempts=5)

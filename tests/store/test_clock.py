@@ -25,6 +25,7 @@ def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR])
+@pytest.mark.case(27)
 def test_a_step_of_the_machines_clock(step: timedelta, monkeypatch: pytest.MonkeyPatch) -> None:
     clock.synchronise()
     before = timezone.now()
@@ -48,6 +49,7 @@ def test_it_is_rather_behind_than_ahead_and_goes_on() -> None:
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR])
+@pytest.mark.case(27)
 def test_a_step_between_turns_fires_nothing_twice_and_no_time_runs_backwards(
     bench: Workbench, moving_clock: MovingClock, step: timedelta
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
@@ -49,6 +50,7 @@ def test_migrations_only_add_what_the_code_before_them_can_live_with() -> None:
             assert is_optional, f"{operation.describe()}: a worker of the release before leaves it out"
 
 
+@pytest.mark.case(30)
 def test_a_worker_goes_on_under_a_migration(bench: Workbench) -> None:
     async def leaf(ctx: OrchestrationContext, n: int) -> int:
         return int(await ctx.call_activity("echo", n))

@@ -63,6 +63,7 @@ def outcome(activity: ClaimedActivity, result: str = "10") -> ActivityOutcome:
     return ActivityOutcome(activity, event)
 
 
+@pytest.mark.case(11, 13)
 def test_it_lets_one_of_two_turns_on_the_same_revision_win(bench: Workbench, moving_clock: MovingClock) -> None:
     id_ = bench.client.start_new("two_steps")
     first = decide(bench, "a")
@@ -80,6 +81,7 @@ def test_it_lets_one_of_two_turns_on_the_same_revision_win(bench: Workbench, mov
     assert bench.output(id_) == [10, 20]
 
 
+@pytest.mark.case(13)
 def test_it_keeps_the_outcome_that_a_losing_turn_had_taken(bench: Workbench) -> None:
     id_ = bench.client.start_new("two_steps")
     checkpoint(decide(bench, "a").turns, [], holder("a"))
@@ -99,6 +101,7 @@ def test_it_keeps_the_outcome_that_a_losing_turn_had_taken(bench: Workbench) -> 
     assert bench.calls["step"] == 1  # the first result was not computed again
 
 
+@pytest.mark.case(5, 11)
 def test_it_drops_the_result_of_a_delivery_that_another_has_overtaken(
     bench: Workbench, moving_clock: MovingClock
 ) -> None:
@@ -120,6 +123,7 @@ def test_it_drops_the_result_of_a_delivery_that_another_has_overtaken(
     assert bench.kinds(id_).count("TaskCompleted") == 2
 
 
+@pytest.mark.case(11)
 def test_it_drops_the_earlier_of_two_deliveries_that_end_in_one_checkpoint(
     bench: Workbench, moving_clock: MovingClock
 ) -> None:
@@ -152,6 +156,7 @@ def test_it_drops_the_outcome_of_an_instance_that_is_over(bench: Workbench, end:
 
 
 @pytest.mark.parametrize("step", ["_append_history", "_take", "_replace_waits", "_move_on"])
+@pytest.mark.case(1)
 def test_it_leaves_nothing_of_a_turn_that_breaks_before_its_commit(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -55,6 +55,7 @@ def test_what_a_worker_of_the_release_before_has_written_is_counted_by_the_next_
     assert row_of("i").history_bytes == stored("i") > 2 * LARGE
 
 
+@pytest.mark.case(25)
 def test_it_warns_once_and_then_fails(
     bench: Workbench, begun: str, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

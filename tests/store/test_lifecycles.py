@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import pytest
 from pydantic import BaseModel
 
 from durable_host import OrchestrationContext, RuntimeStatus, SubOrchestrationFailedError
@@ -149,6 +150,7 @@ def test_it_lets_one_of_two_parents_in_a_batch_have_the_id(bench: Workbench) -> 
     assert sorted(bench.output(id_) for id_ in ids) == ["InstanceAlreadyExistsError", "p1"]
 
 
+@pytest.mark.case(31)
 def test_it_lets_a_sub_orchestration_end_whose_parent_was_purged(bench: Workbench) -> None:
     async def waiting(ctx: Ctx) -> Any:
         return await ctx.wait_for_external_event("go")

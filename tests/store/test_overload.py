@@ -38,6 +38,7 @@ def few_processes(settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.case(36)
 def test_a_flood_of_starts_is_worked_off_in_batches(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def short(ctx: OrchestrationContext, n: int) -> int:
         return int(await ctx.call_activity("echo", n))
@@ -68,6 +69,7 @@ def test_a_flood_of_starts_is_worked_off_in_batches(bench: Workbench, monkeypatc
     assert_nothing_is_left()
 
 
+@pytest.mark.case(36)
 def test_a_flood_of_events_is_taken_in_parts_and_in_order(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def collecting(ctx: OrchestrationContext) -> list[Any]:
         return [await ctx.wait_for_external_event("n") for _ in range(40)]

@@ -104,6 +104,7 @@ def waiting(bench: Workbench) -> str:
 
 
 @pytest.mark.parametrize(("function", "says"), [pytest.param(*change, id=name) for name, change in CHANGES.items()])
+@pytest.mark.case(21)
 def test_it_stalls_when_the_code_does_something_else(
     bench: Workbench, moving_clock: MovingClock, waiting: str, function: Callable[..., Any], says: str
 ) -> None:
@@ -124,6 +125,7 @@ def test_it_stalls_when_the_code_does_something_else(
     assert_gap_free(waiting)
 
 
+@pytest.mark.case(22)
 def test_it_stalls_when_the_orchestrator_is_not_registered(bench: Workbench, waiting: str) -> None:
     other = registry(bench, recorded)
     del other.orchestrators["recorded"]
@@ -164,6 +166,7 @@ def test_it_keeps_messages_of_a_stalled_instance_in_order(bench: Workbench) -> N
     assert bench.output(id_) == [0, 1, 2, 3]
 
 
+@pytest.mark.case(29)
 def test_it_terminates_a_stalled_instance_without_running_code(bench: Workbench, waiting: str) -> None:
     other = registry(bench, CHANGES["another activity"][0])
     bench.host(registry=other).run_until_idle()
@@ -173,6 +176,7 @@ def test_it_terminates_a_stalled_instance_without_running_code(bench: Workbench,
     assert (status.runtime_status, status.output, status.stall_reason) == (RuntimeStatus.TERMINATED, "enough", "")
 
 
+@pytest.mark.case(22)
 def test_it_fails_a_task_whose_activity_is_not_registered(bench: Workbench) -> None:
     async def misspelt(ctx: Ctx) -> str:
         try:

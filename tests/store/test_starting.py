@@ -90,6 +90,7 @@ def test_it_gives_the_default_version_of_the_settings(settings: Any, bench: Work
     assert HostSettings().default_version == ""
 
 
+@pytest.mark.case(17)
 def test_it_refuses_the_id_of_an_unfinished_instance_and_names_its_status(bench: Workbench) -> None:
     bench.client.start_new("wait_for_go", 1, instance_id="one")
     with pytest.raises(InstanceAlreadyExistsError, match="'one' already exists and is Pending") as refused:
@@ -103,6 +104,7 @@ def test_it_refuses_the_id_of_an_unfinished_instance_and_names_its_status(bench:
     assert bench.status("one").input == 1
 
 
+@pytest.mark.case(17)
 def test_it_replaces_a_finished_instance_of_the_same_id(bench: Workbench) -> None:
     bench.start("echo", 1, instance_id="one")
     before = row_of("one").pk
@@ -152,6 +154,7 @@ def test_it_starts_or_gets_in_one_step(bench: Workbench) -> None:
     assert bench.client.start_or_get("echo", 3, instance_id="one") == ("one", True)
 
 
+@pytest.mark.case(17)
 def test_it_lets_exactly_one_of_eight_threads_start(bench: Workbench) -> None:
     answers = in_threads(8, lambda number: bench.client.start_or_get("echo", number, instance_id="race"))
     assert sorted(answers) == [("race", False)] * 7 + [("race", True)]

@@ -195,6 +195,7 @@ def test_only_the_hosts_and_the_orchestrations_lines_are_exported(telemetry: Sta
 # ---- sampling ----
 
 
+@pytest.mark.case(37)
 def test_an_unsampled_trace_is_not_exported(telemetry: Start, otlp: Otlp) -> None:
     telemetry(otlp.env)
     hidden = replace(ORCHESTRATION, is_sampled=False)

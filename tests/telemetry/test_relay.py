@@ -277,6 +277,7 @@ def test_a_relay_that_ends_again_and_again_is_not_started_in_a_hurry(
 # ---- a relay that hangs ----
 
 
+@pytest.mark.case(35)
 def test_handing_over_never_waits_for_a_relay_that_hangs(
     start_relay: Callable[..., Relay], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -295,6 +296,7 @@ def test_handing_over_never_waits_for_a_relay_that_hangs(
     assert caplog.text.count("falls behind") == 1
 
 
+@pytest.mark.case(35)
 def test_an_endpoint_that_hangs_keeps_neither_worker_nor_relay(tmp_path: Path) -> None:
     with wire.silent_server() as address:
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}

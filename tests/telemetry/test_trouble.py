@@ -106,6 +106,7 @@ def test_an_endpoint_that_never_answers_slows_nobody_and_fills_no_memory(tmp_pat
     assert all(0 < count <= providers.QUEUE_SIZE for count in waiting)
 
 
+@pytest.mark.case(35)
 def test_a_process_whose_endpoint_hangs_ends_all_the_same(tmp_path: Path) -> None:
     with wire.silent_server() as address:
         run_hanging(TELL, tmp_path, _azure(address), {"OTEL_EXPORTER_OTLP_ENDPOINT": address})
@@ -123,6 +124,7 @@ os._exit(0)
 )
 
 
+@pytest.mark.case(35)
 def test_one_endpoint_that_hangs_does_not_keep_the_other_waiting(tmp_path: Path, otlp: Otlp) -> None:
     with wire.silent_server() as address:
         env = _env(tmp_path, _azure(address), otlp.env, {"OTEL_BSP_SCHEDULE_DELAY": "600000"})

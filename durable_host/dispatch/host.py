@@ -178,10 +178,11 @@ class Host:
             self._commit(batch)
         took = self._claim_activities()
         moved = self.runs_turns and not self._is_stopping and self._chores.step(is_idle=not (batch or took))
-        self._bells.answer(is_full=self._may_have_activities and self._pool.room == 0)
+        is_busy = bool(batch) or took or moved
+        self._bells.answer(is_busy=is_busy, is_full=self._may_have_activities and self._pool.room == 0)
         if self._witness.hand_over():
             self._turns.forget_all()
-        return bool(batch) or took or moved
+        return is_busy
 
     def _collect(self) -> None:
         """Take what came from other threads, without waiting."""

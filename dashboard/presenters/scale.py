@@ -182,5 +182,6 @@ def _ticks(
             # A label needs room: before the right edge or a fold, and beside the one before.
             if place <= high - _LABEL_SHARE and (not ticks or place - ticks[-1].at >= _LABEL_SHARE):
                 label = f"+{duration(step * count)}" if number and count else duration(since + step * count - marks[0])
-                ticks.append(Tick(place, label, len(ticks) % 2 == 1))
+                is_squeezed = place > high - 2 * _LABEL_SHARE
+                ticks.append(Tick(place, label, is_squeezed or len(ticks) % 2 == 1))
     return tuple(ticks)

@@ -112,6 +112,11 @@ def test_the_axis_has_round_marks(seconds: float, labels: list[str]) -> None:
     assert [tick.label for tick in scale(T0, at(seconds), (), ()).ticks] == labels
 
 
+def test_a_label_that_has_little_room_before_what_follows_goes_first() -> None:
+    ticks = scale(T0, at(0.009), (), ()).ticks
+    assert [tick.label for tick in ticks if not tick.is_minor] == ["0 s", "4 ms"]
+
+
 # ---- rows -----------------------------------------------------------------------------------------------------------
 
 

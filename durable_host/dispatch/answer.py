@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 from durable_host.conf import host_settings
@@ -10,6 +11,7 @@ from durable_host.telemetry import pipeline
 
 from . import doorbell
 from .host import Host
+from .overtime import keeps_time
 
 #: set by the process that has a host of its own; it is told instead of working inside the job
 _resident: list[Callable[[], None]] = []
@@ -30,8 +32,9 @@ def answer_bell(queue_name: str) -> None:
         _resident[0]()
         return
     pipeline.start("worker")
-    host = Host.for_one_call(queue_name)
-    host.run_until_idle()
+    host = Host(f"bell-{uuid.uuid4().hex}", queue_name, is_visit=True)
+    with keeps_time(host.give_up):
+        host.run_until_idle()
     pipeline.flush()  # a forked work horse leaves without any farewell
     next_timer = claims.next_message_at(host_settings().task_hub, after=host.looked_at)
     if host.runs_turns and next_timer is not None:

@@ -17,12 +17,11 @@ import logging
 import queue
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
@@ -113,11 +112,6 @@ class Host:
         self._next_renewal = time.monotonic() + self._renewal_interval
         self._backoff = 0.0
 
-    @classmethod
-    def for_one_call(cls, queue_name: str) -> Self:
-        """Return a host for a worker that is not ours and answers one bell."""
-        return cls(f"bell-{uuid.uuid4().hex}", queue_name, is_visit=True)
-
     # --- from other threads ----------------------------------------------------------------------------------------
 
     def wake(self) -> None:
@@ -137,6 +131,11 @@ class Host:
         self._is_hurried = self._is_hurried or at_once
         self._is_stopping = True
         self.wake()
+
+    def give_up(self) -> None:
+        """Stop, and do not wait for the turn that runs; for a handler of signals. Raises as ``TurnRunner.abandon``."""
+        self.stop()
+        self._turns.abandon()
 
     # --- the loop --------------------------------------------------------------------------------------------------
 

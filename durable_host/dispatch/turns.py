@@ -34,6 +34,7 @@ from durable_host.telemetry import meters
 from . import crossing
 from .apart import DECIDE_TURN
 from .children import ChildError, Children
+from .overtime import OutOfTimeError
 from .witness import Witness
 
 logger = logging.getLogger(__name__)
@@ -155,6 +156,19 @@ class TurnRunner:
         """Let go of executions whose checkpoint did not happen."""
         self.settle(Receipt())
 
+    def abandon(self) -> None:
+        """Give up the turn that runs, if one does; for a handler of signals in the thread that runs it.
+
+        Raises:
+            OutOfTimeError: one does. It becomes a suspect.
+        """
+        if self.current is not None:
+            head, began = self.current
+            lasted = time.monotonic() - began
+            raise OutOfTimeError(
+                f"The turn of {head.instance_id!r} was given up after {lasted:.0f} s: its job was over."
+            )
+
     # --- one cycle -------------------------------------------------------------------------------------------------
 
     def _gather(
@@ -204,6 +218,10 @@ class TurnRunner:
                 return apart
             if work.attempts > self._settings.max_delivery_attempts:
                 return Stall(head, _poison_reason(work.attempts - 1), None)
+        return self._decide_here(work, history, is_busy)
+
+    def _decide_here(self, work: _Work, history: Sequence[Record], is_busy: bool) -> TurnWrite | Stall:
+        head = work.head
         try:
             began = time.perf_counter()
             self.current = (head, time.monotonic())
@@ -213,6 +231,8 @@ class TurnRunner:
             meters.turn_replayed.record(len(history), head.name)
         except (NonDeterminismError, UnknownOrchestratorError) as error:
             return Stall(head, str(error), self._settings.stall_retry)
+        except OutOfTimeError as late:
+            return Stall(head, str(late), timedelta(0), is_suspect=True)
         except (
             Exception
         ) as error:  # a history that this version cannot read, or a fault of the host: one instance's alone

@@ -17,7 +17,7 @@ from durable_host.client import DurableClient
 from durable_host.conf import host_settings
 from durable_host.core.access import Operation
 from durable_host.core.registry import default_registry
-from durable_host.models import ActivityTask
+from durable_host.models import ActivityTask, Instance
 from durable_host.store import audit, history, limits
 from tests.dashboard.conftest import Start
 
@@ -174,6 +174,15 @@ def test_a_history_that_takes_too_long_leaves_the_head(
 # ---- timeline -------------------------------------------------------------------------------------------------------
 
 
+def test_an_empty_timeline_says_why_it_is_empty(boss: Client, begin: Start) -> None:
+    begin("page_failure", "at once", "quick-1")
+    assert "It called nothing and waited for nothing." in read(boss, "/instances/quick-1/")
+    DurableClient().start_new("page_patience", instance_id="new-1")
+    assert "It waits for its first turn." in read(boss, "/instances/new-1/")
+    Instance.objects.filter(instance_id="new-1").update(stall_reason="Parked: 5 turns…")
+    assert "None of its turns has come to an end." in read(boss, "/instances/new-1/")
+
+
 def test_a_fan_out_is_one_row_that_leads_to_its_calls(boss: Client, begin: Start) -> None:
     begin("page_fan", 320, "fan-1")
     page = read(boss, "/instances/fan-1/")
@@ -270,8 +279,12 @@ def test_the_audit_is_for_those_who_may_see_it_and_has_denied_attempts(as_role: 
         instance_id="waits-1",
         detail="<b>because</b>",
     )
+    operator, url = as_role("operator"), "/instances/waits-1/audit/"
+    seen = {"HX-Request": "true", "HX-PTag": operator.get(url)["HX-PTag"]}
+    assert operator.get(url, headers=seen).status_code == 304
     audit.record(asked, audit.Outcome.DENIED)
-    page = read(as_role("operator"), "/instances/waits-1/audit/")
+    assert "mallory" in operator.get(url, headers=seen).content.decode()  # who looks at it sees it come
+    page = read(operator, url)
     assert "mallory" in page
     assert "Denied" in page
     assert "&lt;b&gt;because" in page

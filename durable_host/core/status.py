@@ -52,6 +52,9 @@ LEGAL_IN: dict[str, frozenset[RuntimeStatus]] = {
     "purge": FINISHED,
 }
 
+#: operation → the event that makes it legal, also while that is still on its way to an unfinished instance
+LEGAL_AFTER = {"suspend": "ExecutionResumed", "resume": "ExecutionSuspended"}
+
 
 def next_status(status: RuntimeStatus, event_type: str) -> RuntimeStatus:
     """Return the status after an event other than ExecutionCompleted, which names its status itself."""

@@ -15,7 +15,7 @@ from durable_host.core.events import (
     ExecutionTerminated,
     HistoryEvent,
 )
-from durable_host.core.status import LEGAL_IN, RuntimeStatus, allowed_names
+from durable_host.core.status import LEGAL_AFTER, LEGAL_IN, RuntimeStatus, allowed_names
 from durable_host.models import EPOCH, Instance, PendingEvent
 
 from . import clock
@@ -41,7 +41,7 @@ def suspend(hub: str, instance_id: str, reason: str | None) -> Wake:
 
 
 def resume(hub: str, instance_id: str, reason: str | None) -> Wake:
-    """Ask a suspended instance to go on; raises as :func:`raise_event`."""
+    """Ask an instance to go on that is suspended, or will be; raises as :func:`raise_event`."""
     return _send(hub, instance_id, ExecutionResumed(timestamp=clock.now(), reason=reason), "resume")
 
 
@@ -83,6 +83,14 @@ def _find(hub: str, instance_id: str, operation: str) -> Instance:
     row = named(hub, instance_id).first()
     if row is None:
         raise InstanceNotFoundError(instance_id)
-    if row.status not in LEGAL_IN[operation]:
+    if row.status not in LEGAL_IN[operation] and not _will_be_legal(row, operation):
         raise InvalidOperationError(operation, instance_id, row.status, allowed_names(operation))
     return row
+
+
+def _will_be_legal(row: Instance, operation: str) -> bool:
+    """Tell whether what was asked of an instance before, and no turn has taken yet, makes the operation legal."""
+    if row.is_finished or operation not in LEGAL_AFTER:
+        return False
+    asked = PendingEvent.objects.filter(instance=row, event_type__in=LEGAL_AFTER.values())
+    return asked.order_by("-pk").values_list("event_type", flat=True).first() == LEGAL_AFTER[operation]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from durable_host import OrchestrationContext, RetryPolicy, RuntimeStatus, TaskFailedError
+from durable_host.core.errors import InvalidOperationError
 from durable_host.models import ActivityTask, Instance
 from tests.store.conftest import MovingClock
 from tests.store.workbench import STORE, Workbench, assert_gap_free, assert_nothing_is_left, row_counts
@@ -189,6 +190,35 @@ def test_it_suspends_before_a_scheduled_start_and_starts_after_the_resume(
     bench.client.resume(id_)
     bench.run()
     assert bench.output(id_) == "early"
+
+
+def test_it_resumes_what_is_about_to_be_suspended_and_suspends_what_is_about_to_resume(bench: Workbench) -> None:
+    id_ = bench.start("listening")
+    with pytest.raises(InvalidOperationError, match="resume"):
+        bench.client.resume(id_)
+    # when: nobody has taken the suspend yet
+    bench.client.suspend(id_, "oops")
+    bench.client.resume(id_)
+    with pytest.raises(InvalidOperationError, match="resume"):
+        bench.client.resume(id_)
+    bench.run()
+    assert bench.status(id_).runtime_status is RuntimeStatus.RUNNING
+    # when: nobody has taken the resume yet
+    bench.client.suspend(id_)
+    bench.run()
+    bench.client.resume(id_)
+    bench.client.suspend(id_)
+    bench.run()
+    assert bench.status(id_).runtime_status is RuntimeStatus.SUSPENDED
+    # when: it is to end as well
+    bench.client.resume(id_)
+    bench.client.suspend(id_)
+    bench.client.terminate(id_)
+    bench.client.resume(id_)
+    bench.run()
+    assert bench.status(id_).runtime_status is RuntimeStatus.TERMINATED
+    with pytest.raises(InvalidOperationError, match="resume"):
+        bench.client.resume(id_)
 
 
 # --- rewind ---------------------------------------------------------------------------------------------------------

@@ -76,7 +76,6 @@ def test_an_instance_is_left_for_the_worker_that_knows_its_code(
     assert new.wait(60) == 0
     worker_process(**env)
     client.raise_event(begun[5], "go")
-    with recovery.timed(21, "the start of a worker"):
+    with recovery.timed(21, "the start of a worker"), recovery.timed(22, "the start of a worker"):
         assert [ended(client, id_) for id_ in begun[4:]] == [OLD] * 2
-    with recovery.timed(22, "the start of a worker"):
         assert ended(client, gone) == "gone"

@@ -101,7 +101,7 @@ def test_it_survives_a_restart_of_redis_and_is_registered_again(
     with recovery.timed(12, ONE_SWEEP):
         assert finishes(client)
     redis.start()
-    with recovery.timed(7, "a worker's next try of Redis"):
+    with recovery.timed(7, "a worker's next try of Redis; meanwhile it works by sweep"):
         wait_until(lambda: registered(redis) == 1, "the worker to be registered again")
     assert finishes(client)
     assert worker.poll() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.faults import extremes
 from tests.faults.extremes import MEGABYTE, ODDITIES
 from tests.recovery import Recovery
 from tests.services import PATIENCE, group_members, wait_until
+from tests.telemetry.wire import silent_server
 
 pytestmark = E2E
 
@@ -129,3 +131,17 @@ def test_ten_thousand_timers_that_are_due_at_once_fire_each_once_and_none_early(
     assert fired.values("instance_id", "task_id").distinct().count() == fired.count() == 10_000
     assert not fired.filter(timestamp__lt=due).exists()
     assert not any(queries.count_open_work("default").values())
+
+
+@pytest.mark.once
+@pytest.mark.case(35)
+def test_a_worker_whose_telemetry_endpoint_hangs_works_and_stops_as_if_it_did_not(
+    client: DurableClient, worker_process: Callable[..., Popen[bytes]], live_env: dict[str, str]
+) -> None:
+    with silent_server() as address:
+        env = worker_env(live_env) | {"DURABLE_MODULES": MODULES, "OTEL_EXPORTER_OTLP_ENDPOINT": address}
+        worker = worker_process(**env)
+        ids = client.start_many("chain", [5] * 200)
+        assert [client.wait_for_completion(id_, PATIENCE).output for id_ in ids] == [5] * 200
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(PATIENCE) == 0

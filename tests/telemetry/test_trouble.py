@@ -97,6 +97,7 @@ os._exit(0)
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.case(35)
 def test_an_endpoint_that_never_answers_slows_nobody_and_fills_no_memory(tmp_path: Path, protocol: str) -> None:
     with wire.silent_server() as address:
         endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}

@@ -45,8 +45,8 @@ class RetentionRule:
         return None if self.days is None else timedelta(days=self.days)
 
     def __str__(self) -> str:
-        what = f"{self.status or 'finished'} {self.name}".rstrip()
-        return f"{what} for ever" if self.days is None else f"{what} {self.days:g} days"
+        what = f"{self.status or ''} {self.name}".strip() or "any"
+        return f"{what} for ever" if self.days is None else f"{what} for {self.days:g} days"
 
 
 _RULES: TypeAdapter[list[RetentionRule]] = TypeAdapter(list[RetentionRule])

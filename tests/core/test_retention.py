@@ -21,7 +21,7 @@ def test_a_rule_needs_days_only() -> None:
     assert (nightly.kept_for, nightly.status) == (timedelta(hours=12), RuntimeStatus.FAILED)
     assert audited.kept_for is None
     assert [*map(str, (everything, nightly, audited))] == [
-        "finished 30 days", "Failed nightly_* 0.5 days", "finished audited for ever",
+        "any for 30 days", "Failed nightly_* for 0.5 days", "audited for ever",
     ]  # fmt: skip
 
 

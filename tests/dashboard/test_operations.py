@@ -201,4 +201,4 @@ def test_the_page_says_what_is_removed_by_itself(as_role: AsRole, settings: Sett
     assert "removed by themselves" not in as_role("viewer").get("/operations/").content.decode()
     settings.DURABLE_HOST = {**settings.DURABLE_HOST, "RETENTION": [{"status": "Failed", "days": 90}, {"days": 30}]}
     page = as_role("viewer").get("/operations/").content.decode()
-    assert "removed by themselves when their time is over: Failed 90 days, finished 30 days." in page
+    assert "the first rule says that fits (Failed for 90 days; any for 30 days) and then removed by themselves." in page

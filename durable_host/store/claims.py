@@ -68,7 +68,10 @@ _CLAIM = Statement(
     "  ORDER BY updated_at, id LIMIT %s {skip_locked}"
     f") RETURNING updated_at, turn_attempts, {', '.join(HEAD_COLUMNS)}"
 )
-_DROP = Statement("DELETE FROM durable_host_pendingevent WHERE id {in_list}")
+_DROP = Statement(
+    "DELETE FROM durable_host_pendingevent WHERE id {in_list}"
+    " AND EXISTS (SELECT 1 FROM durable_host_instance WHERE id = %s AND revision = %s)"
+)
 
 
 def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple[list[ClaimedInstance], bool]:
@@ -95,15 +98,21 @@ def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple
         if (box.events or box.problem) and head.status not in FINISHED
     ]
     if len(claimed) < len(found):
-        _leave({head.pk for head, _ in batch} - {claim.head.pk for claim in claimed}, inbox, worker)
+        kept = {claim.head.pk for claim in claimed}
+        _leave([head for head, _ in batch if head.pk not in kept], inbox, worker)
     return claimed, len(together) < len(receivers) or len(found) == limit or has_others
 
 
-def _leave(pks: Collection[int], inbox: Mapping[int, _Inbox], worker: str) -> None:
-    """Undo claims; drop messages that came too late: their instance has finished, or goes on in another execution."""
-    give_back(pks, worker)
-    if dropped := [row_id for pk in pks for row_id in inbox[pk].ids]:
-        _DROP.run(dropped)
+def _leave(heads: Collection[InstanceHead], inbox: Mapping[int, _Inbox], worker: str) -> None:
+    """Undo claims; drop messages that came too late: their instance has finished, or goes on in another execution.
+
+    But not where it has moved on since the claim: a worker whose lease was over may have committed after all, and then
+    the messages may be for the execution that it has begun.
+    """
+    give_back([head.pk for head in heads], worker)
+    for head in heads:
+        if dropped := list(inbox[head.pk].ids):
+            _DROP.run(dropped, head.pk, head.revision)
 
 
 def _receivers(hub: str, worker: str, now: datetime, window: int) -> tuple[dict[int, int], bool]:

@@ -35,8 +35,15 @@ async def listening(ctx: OrchestrationContext) -> Any:
     return await ctx.wait_for_external_event("go")
 
 
+async def two_rounds(ctx: OrchestrationContext, number: int) -> int:
+    if number < 2:
+        ctx.continue_as_new(number + 1)
+    return number
+
+
 @pytest.fixture(autouse=True)
 def functions(bench: Workbench) -> None:
+    bench.orchestrator(two_rounds)
     bench.orchestrator(two_steps)
     bench.orchestrator(listening)
     bench.activity(lambda n: n * 10, name="step")
@@ -61,6 +68,26 @@ def take_activity(worker: str) -> ClaimedActivity:
 def outcome(activity: ClaimedActivity, result: str = "10") -> ActivityOutcome:
     event = TaskCompleted(timestamp=clock.now(), task_scheduled_id=activity.task_id, result=result)
     return ActivityOutcome(activity, event)
+
+
+def test_a_worker_that_commits_late_loses_nothing_to_the_one_that_has_just_taken_over(
+    bench: Workbench, moving_clock: MovingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = bench.client.start_new("two_rounds", 1)
+    late = decide(bench, "a")
+    moving_clock.advance(seconds=11)
+    read = claims._read_inbox
+
+    def read_after_the_commit(*asked: Any) -> Any:
+        checkpoint(late.turns, [], holder("a"))  # its lease is over and its revision is still the latest
+        return read(*asked)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(claims, "_read_inbox", read_after_the_commit)
+        assert not claims.claim_turns("default", "b", limit=10, lease=LEASE)[0]
+    bench.run()  # what the commit has sent is there: the next execution begins
+    assert bench.output(id_) == 2
+    assert_nothing_is_left()
 
 
 @pytest.mark.case(11, 13)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import create_server, socket
+from socket import SHUT_RDWR, create_server, socket
 from typing import Any
 
 import grpc
@@ -154,7 +154,12 @@ def silent_server() -> Iterator[str]:
                 while True:
                     held.append(listener.accept()[0])
 
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        for one in held:
-            one.close()
+        acceptor = threading.Thread(target=accept, daemon=True)
+        acceptor.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(SHUT_RDWR)  # who comes now is refused, and the thread ends
+            acceptor.join()
+            for one in held:
+                one.close()

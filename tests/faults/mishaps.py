@@ -184,8 +184,8 @@ def ask(client: DurableClient, activity: str, input_: object = None) -> str:
     return client.start_new("asking", {"activity": activity, "input": input_})
 
 
-def output(client: DurableClient, instance_id: str) -> object:
+def output(client: DurableClient, instance_id: str, patience: float = PATIENCE) -> object:
     """Wait for an instance to complete, and return its output."""
-    status = client.wait_for_completion(instance_id, PATIENCE)
+    status = client.wait_for_completion(instance_id, patience)
     assert status.runtime_status is RuntimeStatus.COMPLETED, status
     return status.output

@@ -46,7 +46,9 @@ class RetentionRule:
 
     def __str__(self) -> str:
         what = f"{self.status or ''} {self.name}".strip() or "any"
-        return f"{what} for ever" if self.days is None else f"{what} for {self.days:g} days"
+        if self.days is None:
+            return f"{what} for ever"
+        return f"{what} for {self.days:g} {'day' if self.days == 1 else 'days'}"
 
 
 _RULES: TypeAdapter[list[RetentionRule]] = TypeAdapter(list[RetentionRule])

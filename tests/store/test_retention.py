@@ -102,7 +102,7 @@ def test_a_sweep_is_one_record_of_the_audit_and_none_where_it_did_nothing(
     assert (record.asked.actor_kind, record.asked.actor, record.asked.operation) == (
         "host", "retention", Operation.PURGE,
     )  # fmt: skip
-    assert record.asked.detail == "removed 3 instances; kept are any for 1 days"
+    assert record.asked.detail == "removed 3 instances; kept are any for 1 day"
     moving_clock.advance(days=2)
     bench.run()
     assert len(audit.latest("default")) == 1

@@ -21,6 +21,8 @@ CHAIN_OF = 5
 WARM = 20
 #: pause before each sample of a latency, so that everybody sleeps again, in seconds
 IDLE = 0.05
+#: without any work for so long, a process has got ready; several ticks of the clock that counts its time
+_REST = 0.3
 #: how long anything may take, in seconds
 LONGEST = 900.0
 
@@ -72,6 +74,16 @@ class Meter:
             figures["cpu"] = _cpu_seconds(self._pids) - self._cpu
             figures["peak_mb"] = max(_peak_megabytes(pid) for pid in self._pids)
         return figures
+
+
+def are_at_rest(pids: Iterable[int]) -> bool:
+    """Tell whether neither processes nor their children do anything for a moment; True where there is no /proc."""
+    if not Path("/proc/self/stat").exists():
+        return True
+    family = [one for pid in pids for one in (pid, *_children(pid))]
+    before = _cpu_seconds(family)
+    time.sleep(_REST)
+    return _cpu_seconds(family) == before
 
 
 # --- processes side by side -------------------------------------------------------------------------------------------
@@ -149,6 +161,13 @@ def _cpu_seconds(pids: Iterable[int]) -> float:
             user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
             ticks += int(user) + int(system)
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(FileNotFoundError):
+        found = (task.read_text().split() for task in Path(f"/proc/{pid}/task").glob("*/children"))
+        return [int(child) for children in found for child in children]
+    return []
 
 
 def _peak_megabytes(pid: int) -> float:

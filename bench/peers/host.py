@@ -22,7 +22,7 @@ from durable_host.core.status import RuntimeStatus
 from durable_host.models import EventWait, Instance, WorkerState
 from tests.services import wait_until
 
-from .common import CHAIN_OF, IDLE, LONGEST, WARM, Figures, Meter, percentiles, processes, workers
+from .common import CHAIN_OF, IDLE, LONGEST, WARM, Figures, Meter, are_at_rest, percentiles, processes, workers
 from .site import redis, wait_for_all
 
 _LOOK_EVERY = 0.0005
@@ -131,7 +131,10 @@ def running_host() -> Iterator[list[int]]:
         wait_until(lambda: living.count() == count, f"{count} workers")
         DurableClient().start_many(functions.chain, [CHAIN_OF] * WARM)
         wait_for_all()
-        yield [process.pid for process in started]
+        pids = [process.pid for process in started]
+        # The relays beside them are still starting, and would make telemetry look dearer than it is.
+        wait_until(lambda: are_at_rest(pids), "the workers to be ready", LONGEST)
+        yield pids
 
 
 def _run_one(orchestrator: Callable[..., Any], size: int, *, expected: int) -> Figures:

@@ -15,16 +15,15 @@ The tree of one execution, named as DTFx does (:mod:`spans`)::
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC
 from hashlib import blake2b
 
 from .events import ExecutionStarted
 
-_HEX = frozenset("0123456789abcdef")
-#: lengths of the four parts of a traceparent: version, trace id, span id, flags
-_LENGTHS = [2, 32, 16, 2]
-_TEXT_LENGTH = sum(_LENGTHS) + 3
+#: version, trace id, span id and flags; what a later version may have put behind them
+_HEADER = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _SAMPLED = 1
 
 
@@ -49,14 +48,13 @@ class TraceContext:
             traceparent: the header, of version 00 or of a later one, which begins alike.
             tracestate: the other header. It means nothing without a valid first one.
         """
-        text = (traceparent or "").strip(" \t")
-        head, rest = text[:_TEXT_LENGTH], text[_TEXT_LENGTH:]
-        parts = head.split("-")
-        if [len(part) for part in parts] != _LENGTHS or not all(_HEX.issuperset(part) for part in parts):
+        found = _HEADER.fullmatch((traceparent or "").strip(" \t"))
+        if found is None:
             return None
-        if parts[0] == "ff" or (rest and (parts[0] == "00" or not rest.startswith("-"))):
+        version, *fields, rest = found.groups()
+        if version == "ff" or (rest and version == "00"):
             return None
-        trace_id, span_id, flags = (int(part, 16) for part in parts[1:])
+        trace_id, span_id, flags = (int(field, 16) for field in fields)
         if trace_id == 0 or span_id == 0:
             return None
         return TraceContext(trace_id, span_id, bool(flags & _SAMPLED), tracestate or "")

@@ -34,6 +34,7 @@ from .registry import Registry
 from .sizes import stored_bytes
 from .status import RuntimeStatus, next_status
 from .tasks import Parent, Task
+from .tracing import ExecutionTrace
 
 _DEFAULT_LIMITS = Limits()
 
@@ -81,6 +82,7 @@ class Execution:
         self._confirmation = Confirmation(self._ledger)
         self._driver: CodeDriver | None = None
         self._started: ev.ExecutionStarted | None = None
+        self._trace: ExecutionTrace | None = None
         self._completion: ev.ExecutionCompleted | None = None
         self._status = RuntimeStatus.PENDING
         self._is_suspended = False
@@ -93,6 +95,13 @@ class Execution:
     def started(self) -> ev.ExecutionStarted | None:
         """The event by which the execution began; None before its first turn."""
         return self._started
+
+    @property
+    def trace(self) -> ExecutionTrace | None:
+        """Where its spans belong; None before its first turn."""
+        if self._trace is None and self._started is not None:
+            self._trace = ExecutionTrace.of(self._ledger.instance_id, self._started, self._ledger.generation)
+        return self._trace
 
     @property
     def is_finished(self) -> bool:

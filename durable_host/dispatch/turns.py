@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeGuard
 
 from durable_host.conf import HostSettings
 from durable_host.core.actions import actions_of
@@ -241,15 +242,16 @@ class TurnRunner:
         finally:
             self.current = None
         self._deciding[head.pk] = execution
-        return self._written(work, result, execution.started, is_busy)
+        trace = execution.trace if self._is_traced(execution.started) else None
+        return self._written(work, result, trace, is_busy)
 
-    def _written(self, work: _Work, result: TurnResult, started: ExecutionStarted | None, is_busy: bool) -> TurnWrite:
+    def _written(self, work: _Work, result: TurnResult, trace: ExecutionTrace | None, is_busy: bool) -> TurnWrite:
         head = work.head
         self._warn_before_limits(head, result)
         return TurnWrite(
             head=head,
             result=result,
-            actions=actions_of(result.scheduled, head.instance_id, self._registry, self._trace(head, started)),
+            actions=actions_of(result.scheduled, head.instance_id, self._registry, trace),
             inbox_ids=work.inbox_ids,
             outcomes=tuple(work.outcomes),
             keeps_running=is_busy,
@@ -295,7 +297,9 @@ class TurnRunner:
         if isinstance(decided, str):
             return Stall(head, decided, self._settings.stall_retry)
         self._deciding[head.pk] = None
-        return self._written(work, decided.result, decided.started, is_busy=False)
+        started = decided.started
+        trace = ExecutionTrace.of(head.instance_id, started, head.generation) if self._is_traced(started) else None
+        return self._written(work, decided.result, trace, is_busy=False)
 
     def _suspected(self, work: _Work, death: str) -> Stall:
         """Try again what has ended its process, until it has done so too often."""
@@ -320,11 +324,9 @@ class TurnRunner:
             end_children=recurse,
         )
 
-    def _trace(self, head: InstanceHead, started: ExecutionStarted | None) -> ExecutionTrace | None:
-        """Return where the spans of an execution belong, where anybody traces."""
-        if started is None or not (started.trace_parent or self._witness.is_on):
-            return None
-        return ExecutionTrace.of(head.instance_id, started, head.generation)
+    def _is_traced(self, started: ExecutionStarted | None) -> TypeGuard[ExecutionStarted]:
+        """Tell whether anybody wants to know where the spans of an execution belong."""
+        return started is not None and bool(started.trace_parent or self._witness.is_on)
 
     def _execution(self, head: InstanceHead, history: Iterable[Record]) -> Execution:
         """Return the remembered execution if it is current, else one rebuilt from history."""

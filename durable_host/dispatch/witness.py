@@ -37,7 +37,7 @@ class Witness:
     def turn(self, write: TurnWrite) -> None:
         """Note a committed turn."""
         if self._chronicle is not None:
-            self._chronicle.turn(_subject(write.head), [to_record(event) for event in write.result.events])
+            self._chronicle.turn(_subject(write.head), write.records)
 
     def forget(self, pk: int) -> None:
         """Note that an execution is let go of."""

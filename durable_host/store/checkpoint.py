@@ -131,7 +131,7 @@ def _append_history(turns: Sequence[TurnWrite]) -> None:
         [
             row
             for turn in turns
-            for row in history_rows(turn.head.pk, turn.head.generation, turn.head.next_sequence, turn.result.events)
+            for row in history_rows(turn.head.pk, turn.head.generation, turn.head.next_sequence, turn.records)
         ]
     )
 

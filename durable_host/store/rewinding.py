@@ -8,7 +8,7 @@ from django.db import transaction
 
 from durable_host.core.actions import Actions, StartChild, actions_of
 from durable_host.core.closing import outcome_for_parent
-from durable_host.core.codec import from_record
+from durable_host.core.codec import from_record, to_record
 from durable_host.core.errors import InstanceNotFoundError, InvalidOperationError
 from durable_host.core.events import ExecutionCompleted, ExecutionRewound, ExecutionStarted
 from durable_host.core.events import HistoryEvent as Event
@@ -52,7 +52,7 @@ def _rewind(row: Instance, reason: str | None, registry: Registry) -> None:
     history = [from_record(record) for record in read_history({row.pk: row.generation})[row.pk]]
     plan = with_origin(plan_rewind(history), row.generation)
     generation = row.generation + 1
-    append_history(history_rows(row.pk, generation, 0, plan.kept))
+    append_history(history_rows(row.pk, generation, 0, map(to_record, plan.kept)))
     owed = actions_of(plan.owed, row.instance_id, registry, _trace(row.instance_id, generation, plan.kept))
     _write_owed(row, generation, owed)
     rewound = ExecutionRewound(timestamp=clock.now(), reason=reason)

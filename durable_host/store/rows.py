@@ -52,11 +52,9 @@ def send(messages: Sequence[InboxRow]) -> None:
     bulk.insert(PendingEvent, InboxRow._fields, messages)
 
 
-def history_rows(instance_pk: int, generation: int, first_sequence: int, events: Iterable[Event]) -> list[bulk.Row]:
+def history_rows(instance_pk: int, generation: int, first_sequence: int, records: Iterable[Record]) -> list[bulk.Row]:
     """Return the rows of events that follow each other."""
-    return [
-        (instance_pk, generation, sequence, *to_record(event)) for sequence, event in enumerate(events, first_sequence)
-    ]
+    return [(instance_pk, generation, sequence, *record) for sequence, record in enumerate(records, first_sequence)]
 
 
 def append_history(events: Sequence[bulk.Row]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from durable_host.core.actions import Actions
+from durable_host.core.codec import Record, to_record
 from durable_host.core.events import HistoryEvent, TaskCompleted, TaskFailed
 from durable_host.core.failure import FailureDetails
 from durable_host.core.status import RuntimeStatus
@@ -104,7 +106,7 @@ class ActivityOutcome:
     event: TaskCompleted | TaskFailed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TurnWrite:
     """One turn to be committed."""
 
@@ -119,6 +121,11 @@ class TurnWrite:
     end_children: bool = False
     #: whether this worker runs further activities of the instance
     keeps_running: bool = False
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """The turn's events as history stores them, and as telemetry is told of them."""
+        return tuple(to_record(event) for event in self.result.events)
 
 
 @dataclass(frozen=True, slots=True)

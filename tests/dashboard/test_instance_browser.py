@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from durable_host.client import DurableClient
 from durable_host.core import events as ev
+from durable_host.core.codec import to_record
 from durable_host.models import Instance
 from durable_host.store.rows import append_history, history_rows
 from tests.browser import assert_accessible, assert_no_sideways_scroll
@@ -95,7 +96,7 @@ def lengthen(instance_id: str, calls: int) -> None:
         at = row.created_at + timedelta(milliseconds=number)
         events.append(ev.TaskScheduled(timestamp=at, event_id=number, name="shout", input=str(number)))
         events.append(ev.TaskCompleted(timestamp=at, task_scheduled_id=number, result="1", started_at=at))
-    rows = history_rows(row.pk, 0, row.next_sequence, events)
+    rows = history_rows(row.pk, 0, row.next_sequence, map(to_record, events))
     with transaction.atomic():
         for begin in range(0, len(rows), 500):
             append_history(rows[begin : begin + 500])

@@ -38,7 +38,7 @@ _PARTS: list[tuple[str, Any, str]] = [
     ("checkpoint", committing, "checkpoint"),
     ("report it", Reporter, "commit"),
     ("start the activity", ActivityPool, "start"),
-    ("wait for the activity", host.Host, "_sleep"),
+    ("wait for the activity", host.Host, "_collect"),
     ("statements, of all these", sql, "run"),
     ("statements, of all these", sql, "rows"),
     ("statements, of all these", sql, "run_for_each"),

@@ -25,6 +25,8 @@ import django
 from django.apps import apps
 from django.utils.module_loading import import_string
 
+from . import scarcity
+
 T = TypeVar("T")
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -191,7 +193,7 @@ def _serve(sender: Connection, order: _Order) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which decides what becomes of its children
         signal.signal(signum, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
-    _be_first_to_go()
+    scarcity.go_early(scarcity.CHILD)
     if not apps.ready:
         django.setup()
     function = import_string(order.function)
@@ -212,9 +214,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _be_first_to_go() -> None:
-    """Where memory runs out, have the kernel end this process and not the worker (Linux, /proc/pid/oom_score_adj)."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")

@@ -40,6 +40,7 @@ from .committing import Committer
 from .exactly_once import Committed
 from .housekeeping import Housekeeper
 from .presence import Presence, feed_gauges
+from .prospect import Prospect
 from .reporter import Reporter
 from .turns import Batch, TurnRunner
 from .watchdog import Watchdog
@@ -52,8 +53,8 @@ T = TypeVar("T")
 #: a bell's job waits this long for the host to look; after that the bell may ring again
 _BELL_PATIENCE = 5.0
 _MOST_OUTCOMES, _MOST_WAKES = 500, 10_000
-#: seconds that a look for activities may be put off while own ones have just begun or ended
-_MOMENT = 0.02
+#: seconds that the host waits for an activity that has just begun: most that end at once have ended by then
+_BLINK = 0.001
 
 
 class Host:
@@ -96,12 +97,9 @@ class Host:
         #: instances whose turn is claimed and not committed
         self._claimed: list[int] = []
         self._bells = HeldBells(queue_name)
-        self._may_have_turns = self._may_have_activities = True
-        #: whether there are some that nobody holds: seen, not guessed because a bell rang or time has passed
-        self._knows_of_activities = False
+        self._free_turns, self._free_activities = Prospect(), Prospect()
+        #: whether an activity was started since the last look at what has ended
         self._has_just_started = False
-        #: on the monotonic clock
-        self._look_for_activities_by = 0.0
         #: when it last looked for messages: later ones may be there already
         self.looked_at = clock.now()
         self._next_timer: datetime | None = None
@@ -178,18 +176,19 @@ class Host:
         took = self._claim_activities()
         moved = self.runs_turns and not self._is_stopping and self._chores.step(is_idle=not (batch or took))
         is_busy = bool(batch) or took or moved
-        self._bells.answer(is_busy=is_busy, is_full=self._may_have_activities and self._pool.room == 0)
+        self._bells.answer(is_busy=is_busy, is_full=self._free_activities.may_exist and self._pool.room == 0)
         if self._witness.hand_over():
             self._turns.forget_all()
         return is_busy
 
     def _collect(self) -> None:
-        """Take what came from other threads, without waiting."""
-        while len(self._outcomes) < _MOST_OUTCOMES:
-            try:
+        """Take what came from other threads, and wait a blink for what has just begun."""
+        waits = self._has_just_started and not (self._free_turns.is_known or self._free_activities.is_known)
+        self._has_just_started = False
+        with suppress(queue.Empty):
+            self._accept(self._inbox.get(block=waits, timeout=_BLINK))
+            while len(self._outcomes) < _MOST_OUTCOMES:
                 self._accept(self._inbox.get_nowait())
-            except queue.Empty:
-                return
 
     def _accept(self, item: Done | threading.Event | None) -> None:
         if isinstance(item, ActivityOutcome):
@@ -211,7 +210,8 @@ class Host:
             del self._in_flight[outcome.activity.instance_pk]
 
     def _look_everywhere(self) -> None:
-        self._may_have_turns = self._may_have_activities = True
+        self._free_turns.know()
+        self._free_activities.guess()
         self._timer_is_known = False
         self._chores.look()
 
@@ -220,7 +220,7 @@ class Host:
         if now >= self._next_sweep:
             self._next_sweep = now + self._settings.sweep_interval.total_seconds()
             sql.forget_plans()
-            self._reporter.sweeps.begin(self._may_have_turns, self._may_have_activities)
+            self._reporter.sweeps.begin(self._free_turns.may_exist, self._free_activities.may_exist)
             self._look_everywhere()
             resident, held = len(self._turns.resident), len(self._in_flight)
             self._presence.show(len(self._pool.running), self._pool.abandoned, resident, held)
@@ -228,17 +228,20 @@ class Host:
             self._next_renewal = now + self._renewal_interval
             claims.renew_activities(self._pool.running, self.name, self._settings.activity_lease)
         if self._next_timer is not None and clock.now() >= self._next_timer:
-            self._may_have_turns, self._timer_is_known, self._next_timer = True, False, None
+            self._free_turns.know()
+            self._timer_is_known, self._next_timer = False, None
 
     def _claim_turns(self) -> list[ClaimedInstance]:
-        if not (self.runs_turns and self._may_have_turns) or self._is_stopping:
+        if not (self.runs_turns and self._free_turns.may_exist) or self._is_stopping:
+            return []
+        if self._free_turns.can_wait(is_in_step=bool(self._outcomes)):
             return []
         self.looked_at = clock.now()
         claimed, has_more = claims.claim_turns(
             self._settings.task_hub, self.name, limit=self._turns_wanted, lease=self._settings.turn_lease
         )
         self._reporter.sweeps.see_turns(claimed)
-        self._may_have_turns = has_more
+        self._free_turns.looked(is_more=has_more)
         self._claimed[:] = [claim.head.pk for claim in claimed]
         if has_more:  # more than this worker takes at once: others may help
             doorbell.ring(Wake(frozenset({self._queue_name})))
@@ -260,53 +263,43 @@ class Host:
         self._outcomes.clear()
         self._claimed[:] = [pk for pk in self._claimed if pk not in batch.pks]
         self._turns.settle(receipt)
+        if receipt.committed:
+            # A message may have come while we held the instance: others left it to us, so look again.
+            self._free_turns.guess()
         self._after(receipt)
 
     def _after(self, receipt: Receipt) -> None:
         """Act on what the checkpoint made true."""
         for activity in receipt.taken:
             self._start(activity)
-        # A message may have come while we held the instance: others left it to us, so look again.
-        self._may_have_turns |= bool(receipt.committed) or receipt.has_messages
         if receipt.lost:
             claims.release_instances(receipt.lost, self.name)
-            self._may_have_turns = True
+        if receipt.lost or receipt.has_messages or self.name in receipt.owners:
+            self._free_turns.know()
         if receipt.next_timer is not None:
             self._next_timer = min(receipt.next_timer, self._next_timer or receipt.next_timer)
         if self._queue_name in receipt.waiting_queues:
-            self._may_have_activities = self._knows_of_activities = True
+            self._free_activities.know()
         queues = set(receipt.waiting_queues)
         if receipt.has_messages and not self.runs_turns:
             queues.add(self._settings.turn_queue)
-        if self.name in receipt.owners:
-            self._may_have_turns = True
         doorbell.ring(Wake(frozenset(queues), frozenset(receipt.owners - {self.name})))
 
     def _claim_activities(self) -> bool:
         """Take activities that nobody holds; tell whether there is more to do at once."""
         room = self._pool.room
-        if not self._may_have_activities or room == 0 or self._is_stopping:
+        if not self._free_activities.may_exist or room == 0 or self._is_stopping:
             return False
-        if self._is_in_step():
+        if self._free_activities.can_wait(is_in_step=self._has_just_started or not self._inbox.empty()):
             return True
-        self._look_for_activities_by = 0.0
         claimed = claims.claim_activities(
             self._settings.task_hub, self._queue_name, self.name, limit=room, lease=self._settings.activity_lease
         )
         self._reporter.sweeps.see_activities(claimed)
-        self._may_have_activities = self._knows_of_activities = len(claimed) == room
+        self._free_activities.looked(is_more=len(claimed) == room)
         for activity in claimed:
             self._start(activity)
         return bool(claimed)
-
-    def _is_in_step(self) -> bool:
-        """Tell whether own work goes first: what has just begun may end at once, and then somebody waits for it."""
-        has_just_started, self._has_just_started = self._has_just_started, False
-        if self._knows_of_activities or (not has_just_started and self._inbox.empty()):
-            return False
-        now = time.monotonic()
-        self._look_for_activities_by = self._look_for_activities_by or now + _MOMENT
-        return now < self._look_for_activities_by
 
     def _start(self, activity: ClaimedActivity) -> None:
         self._has_just_started = True
@@ -393,6 +386,6 @@ class Host:
         queues = claims.release_activities(left, self.name) if left else set()
         if held := self._turns.resident:
             claims.release_instances(held, self.name)
-        if self.runs_turns and self._may_have_turns:
+        if self.runs_turns and self._free_turns.may_exist:
             queues.add(self._queue_name)
         return queues

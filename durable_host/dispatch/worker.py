@@ -20,7 +20,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS
 
 from durable_host.telemetry import pipeline
 
-from . import redis_state
+from . import redis_state, scarcity
 from .answer import become_resident
 from .doorbell import ANSWER, RING_COMMAND
 from .host import Host
@@ -70,6 +70,7 @@ class DurableWorker(SimpleWorker):
             return self._work_until_idle(*args, **kwargs)
         become_resident(self._host.wake_and_wait)
         _relieve_collector()
+        scarcity.go_early(scarcity.WORKER)
         thread = threading.Thread(target=self._run_host, name="durable-host", daemon=True)
         thread.start()
         try:

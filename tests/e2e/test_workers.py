@@ -52,12 +52,19 @@ def test_it_runs_several_processes_under_one_supervisor(
     pids = {client.wait_for_completion(id_, PATIENCE).output for id_ in ids}
     assert len(pids) == 2
     assert pool.pid not in pids
+    # and: where memory runs out, the kernel ends them before the supervisor that would start others
+    assert all(earliness(pool.pid) < earliness(pid) for pid in pids)
     os.kill(pids.pop(), signal.SIGKILL)  # the supervisor starts another one
     wait_until(lambda: len(group_members(pool.pid)) == 3, "the dead process to be replaced")
     assert client.wait_for_completion(client.start_new("chain", 3), PATIENCE).output == 3
     pool.send_signal(signal.SIGTERM)
     assert pool.wait(PATIENCE) == 0
     wait_until(lambda: not group_members(pool.pid), "all processes to end")
+
+
+def earliness(pid: int) -> int:
+    """Return how early Linux ends a process where memory runs out."""
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
 
 
 def has_left(path: Path, trace: list[str]) -> bool:

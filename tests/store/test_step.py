@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from bench.peers import step
-from durable_host.dispatch import host
+from durable_host.dispatch import prospect
 from tests.store.workbench import STORE
 
 pytestmark = STORE
 
 
 def test_the_statements_of_a_chain_are_all_sent_again_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "_MOMENT", 0.0)  # whether a look is put off hangs on time
+    monkeypatch.setattr(prospect, "_MOMENT", 0.0)  # whether a look is put off hangs on time
     few, more = step.steps(3), step.steps(8)
     # then: five steps more cost five times the same, and by hand they leave the rows that the host left
     assert more["statements"] - few["statements"] == 5 * 6

@@ -241,6 +241,8 @@ class Host:
             self._settings.task_hub, self.name, limit=self._turns_wanted, lease=self._settings.turn_lease
         )
         self._reporter.sweeps.see_turns(claimed)
+        if has_more and not self._free_turns.is_known:
+            sql.forget_plans()  # a flood begins: what was planned for small tables takes long
         self._free_turns.looked(is_more=has_more)
         self._claimed[:] = [claim.head.pk for claim in claimed]
         if has_more:  # more than this worker takes at once: others may help

@@ -55,18 +55,24 @@ _OLDEST = Statement(
     "  AND receiver.hub = %s AND (receiver.available_at <= %s OR receiver.owner = %s)"
     ") FROM durable_host_pendingevent AS message WHERE visible_at <= %s ORDER BY visible_at, id LIMIT %s"
 )
+#: the same of receivers that are free. It goes from message to message until it has enough: where a flood has just
+#: filled tables that nobody has analyzed, PostgreSQL would rather begin a join with all instances.
 _FREE_RECEIVERS = Statement(
-    "SELECT message.instance_id, receiver.turn_attempts FROM durable_host_pendingevent AS message"
-    " JOIN durable_host_instance AS receiver ON receiver.id = message.instance_id"
-    " WHERE message.visible_at <= %s AND receiver.hub = %s AND (receiver.available_at <= %s OR receiver.owner = %s)"
-    " ORDER BY message.visible_at, message.id LIMIT %s",
+    "SELECT instance_id, tries FROM ("
+    "  SELECT message.instance_id, ("
+    "    SELECT turn_attempts FROM durable_host_instance AS receiver WHERE receiver.id = message.instance_id"
+    "    AND receiver.hub = %s AND (receiver.available_at <= %s OR receiver.owner = %s)"
+    "  ) AS tries FROM durable_host_pendingevent AS message WHERE visible_at <= %s ORDER BY visible_at, id {fence}"
+    ") AS oldest WHERE tries IS NOT NULL LIMIT %s",
     keeps_plan=False,
 )
+#: of one hub, as those are that are looked at; to ask for it again would tempt PostgreSQL to read the whole hub
 _CLAIM = Statement(
-    "UPDATE durable_host_instance SET owner = %s, available_at = %s, turn_attempts = turn_attempts + 1 WHERE id IN ("  # noqa: S608
-    "  SELECT id FROM durable_host_instance WHERE id {in_list} AND hub = %s AND (available_at <= %s OR owner = %s)"
+    "UPDATE durable_host_instance SET owner = %s, available_at = %s, turn_attempts = turn_attempts + 1"  # noqa: S608
+    " WHERE id {in_query}"
+    "  SELECT id FROM durable_host_instance WHERE id {in_list} AND (available_at <= %s OR owner = %s)"
     "  ORDER BY updated_at, id LIMIT %s {skip_locked}"
-    f") RETURNING updated_at, turn_attempts, {', '.join(HEAD_COLUMNS)}"
+    f"{{end_query}} RETURNING updated_at, turn_attempts, {', '.join(HEAD_COLUMNS)}"
 )
 _DROP = Statement(
     "DELETE FROM durable_host_pendingevent WHERE id {in_list}"
@@ -85,7 +91,7 @@ def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple
     now = clock.now()
     receivers, has_others = _receivers(hub, worker, now, limit * _WINDOW)
     for together in _batches(receivers):
-        if found := sorted(_CLAIM.rows(worker, now + lease, together, hub, now, worker, limit)):
+        if found := sorted(_CLAIM.rows(worker, now + lease, together, now, worker, limit)):
             break
     else:  # mostly there is nothing: one cheap question, and no transaction
         return [], False
@@ -124,7 +130,7 @@ def _receivers(hub: str, worker: str, now: datetime, window: int) -> tuple[dict[
     few = _OLDEST.rows(hub, now, worker, now, _FEW)
     if len(few) < _FEW:
         return {pk: tries for pk, tries in few if tries is not None}, False
-    found = _FREE_RECEIVERS.rows(now, hub, now, worker, window)
+    found = _FREE_RECEIVERS.rows(hub, now, worker, now, window)
     return dict(found), len(found) == window
 
 

@@ -26,7 +26,9 @@ class Statement:
 
     Args:
         text: ``{in_list}`` stands for the test of a column against a parameter that is a list of keys, ``{in_texts}``
-            for that against a list of texts; ``{lock}`` and ``{skip_locked}`` for a lock on the rows found, which
+            for that against a list of texts; ``{in_query}`` and ``{end_query}`` enclose a query that finds the keys
+            first, however many rows there seem to be; ``{fence}`` ends a query that is not to be merged with the one
+            around it; ``{lock}`` and ``{skip_locked}`` for a lock on the rows found, which
             SQLite with its one writer has no need of; ``{bound_idleness}`` for a condition that always holds and has
             PostgreSQL end the transaction when it hears nothing of it for the parameter's number of milliseconds.
         keeps_plan: False where a plan that was made for small tables would be ruinous for large ones.
@@ -55,6 +57,9 @@ class Statement:
         return self._text.format(
             in_list="= ANY(%s::bigint[])",
             in_texts="= ANY(%s::text[])",
+            in_query="= ANY(ARRAY(",
+            end_query="))",
+            fence="OFFSET 0",
             lock=lock,
             skip_locked=f"{lock} SKIP LOCKED",
             bound_idleness="(SELECT set_config('idle_in_transaction_session_timeout', %s, true)) IS NOT NULL",
@@ -64,7 +69,14 @@ class Statement:
     def _on_sqlite(self) -> str:
         is_in = "IN (SELECT value FROM json_each(%s))"
         return self._text.format(
-            in_list=is_in, in_texts=is_in, lock="", skip_locked="", bound_idleness="%s IS NOT NULL"
+            in_list=is_in,
+            in_texts=is_in,
+            in_query="IN (",
+            end_query=")",
+            fence="",
+            lock="",
+            skip_locked="",
+            bound_idleness="%s IS NOT NULL",
         )
 
 

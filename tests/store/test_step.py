@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from bench.peers import step
-from durable_host.dispatch import prospect
+from durable_host.dispatch import host, prospect
 from tests.store.workbench import STORE
 
 pytestmark = STORE
 
 
 def test_the_statements_of_a_chain_are_all_sent_again_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prospect, "_MOMENT", 0.0)  # whether a look is put off hangs on time
+    monkeypatch.setattr(prospect, "_MOMENT", 0.0)  # whether a look is put off hangs on time,
+    monkeypatch.setattr(host, "_BLINK", 10.0)  # ... and so does whether an activity ends before one
     few, more = step.steps(3), step.steps(8)
     # then: five steps more cost five times the same, and by hand they leave the rows that the host left
     assert more["statements"] - few["statements"] == 5 * 6

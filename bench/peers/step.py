@@ -52,7 +52,8 @@ class Sent(NamedTuple):
     text: str
     parameters: Sequence[Any]
     has_many: bool
-    is_in_transaction: bool
+    #: number of its transaction; None outside of any
+    transaction: int | None
 
 
 class Stopwatch:
@@ -86,7 +87,8 @@ def steps(count: int) -> Figures:
         watch.timed("all", _run)()
     _start(count)
     watch.timed("floor: the same statements by hand", _send_all)(sent)
-    return {**watch.figures, "statements": float(len(sent))}
+    transactions = {one.transaction for one in sent} - {None}
+    return {**watch.figures, "statements": float(len(sent)), "transactions": float(len(transactions))}
 
 
 def outcome() -> str | None:
@@ -113,17 +115,29 @@ def _watched(watch: Stopwatch) -> Iterator[None]:
 
 @contextmanager
 def _kept(sent: list[Sent]) -> Iterator[None]:
-    execute, execute_for_each = sql._executed, sql.run_for_each
+    execute, execute_for_each, database = sql._executed, sql.run_for_each, type(connections[DEFAULT_DB_ALIAS])
+    commit, commits = database._commit, 0  # type: ignore[attr-defined]  # of each kind of database
+
+    def keep(text: str, parameters: Sequence[Any], *, has_many: bool) -> None:
+        sent.append(Sent(text, parameters, has_many, commits if connection.in_atomic_block else None))
 
     def one(text: str, parameters: Sequence[Any], prepare: bool | None) -> Any:
-        sent.append(Sent(text, parameters, False, connection.in_atomic_block))
+        keep(text, parameters, has_many=False)
         return execute(text, parameters, prepare)
 
     def many(text: str, parameters: Sequence[Any]) -> None:
-        sent.append(Sent(text, parameters, True, connection.in_atomic_block))
+        keep(text, parameters, has_many=True)
         execute_for_each(text, parameters)
 
-    with patch.object(sql, "_executed", one), patch.object(sql, "run_for_each", many):
+    def counted(self: Any) -> None:
+        nonlocal commits
+        commits += 1
+        commit(self)
+
+    with ExitStack() as patches:
+        patches.enter_context(patch.object(sql, "_executed", one))
+        patches.enter_context(patch.object(sql, "run_for_each", many))
+        patches.enter_context(patch.object(database, "_commit", counted))
         yield
 
 
@@ -132,12 +146,12 @@ def _send_all(sent: Sequence[Sent]) -> None:
     connection.ensure_connection()
     raw: Any = connection.connection
     send = _send_to_sqlite if isinstance(raw, sqlite3.Connection) else _send_to_postgresql
-    for is_in_transaction, group in groupby(sent, key=lambda one: one.is_in_transaction):
-        if is_in_transaction:
+    for transaction, group in groupby(sent, key=lambda one: one.transaction):
+        if transaction is not None:
             raw.execute("BEGIN IMMEDIATE" if send is _send_to_sqlite else "BEGIN")
         for one in group:
             send(raw, one)
-        if is_in_transaction:
+        if transaction is not None:
             raw.execute("COMMIT")
 
 

@@ -17,5 +17,6 @@ def test_the_statements_of_a_chain_are_all_sent_again_by_hand(monkeypatch: pytes
     few, more = step.steps(3), step.steps(8)
     # then: five steps more cost five times the same, and by hand they leave the rows that the host left
     assert more["statements"] - few["statements"] == 5 * 6
+    assert more["transactions"] - few["transactions"] == 5
     assert all(more[f"{part}, {step.WALL}"] > 0 for part, _, _ in step._PARTS)
     assert step.outcome() == "8"

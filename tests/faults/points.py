@@ -1,8 +1,8 @@
 """Fault points: the named places around every commit and hand-over, where a test has a process fail.
 
 The product knows nothing of them: :func:`install` wraps its functions in the processes under test (see
-:mod:`tests.faults.armed`). A test arms one point by a :class:`Fuse`, a file that says ``point:nth:action``; the process
-that reaches the point for the nth time since (all processes count together) takes the file away and fails.
+:mod:`tests.faults.armed`). A test arms one point by a :class:`Fuse`, a file whose name says ``point.nth.action``; the
+process that reaches the point for the nth time since (all processes count together) takes the file away and fails.
 """
 
 from __future__ import annotations
@@ -64,8 +64,12 @@ class Action(StrEnum):
 class Fuse:
     """The file that arms one point.
 
+    Every point has a file of its own: a process, or a thread of one that was stopped, may have seen the fuse of one
+    point, and come to take it away only when that has burnt and the next point is armed.
+
     Args:
-        path: where; processes find it by the environment variable :data:`~.environment.FUSE`.
+        path: how the names of its files begin; processes find them by the environment variable
+            :data:`~.environment.FUSE`.
     """
 
     path: Path
@@ -76,44 +80,42 @@ class Fuse:
         Returns:
             A file that is there once it has failed, and holds the number of that process.
         """
-        self._visits.unlink(missing_ok=True)
-        self._burnt(point.name).unlink(missing_ok=True)
-        draft = self.path.with_suffix(".draft")
-        draft.write_text(f"{point.name}:{nth}:{action}")
-        draft.rename(self.path)
-        return self._burnt(point.name)
+        self._visits(point).unlink(missing_ok=True)
+        self._burnt(point).unlink(missing_ok=True)
+        self._armed(point, f"{nth}.{action}").touch()
+        return self._burnt(point)
 
     def reach(self, point: Point) -> None:
         """Fail if the point is armed and this is its nth visit."""
-        try:
-            name, nth, action = self.path.read_text().split(":")
-        except FileNotFoundError:
-            return
-        if name == point.name and self._count_visit() >= int(nth) and self._burn(name):
-            _FAILURES[Action(action)]()
+        for armed in self.path.parent.glob(self._armed(point, "*").name):
+            _, nth, action = armed.name.rsplit(".", 2)
+            if self._count_visit(point) >= int(nth) and self._burn(point, armed):
+                _FAILURES[Action(action)]()
 
-    @property
-    def _visits(self) -> Path:
-        return self.path.with_suffix(".visits")
+    def _armed(self, point: Point, how: str) -> Path:
+        return self.path.with_suffix(f".armed.{point.name}.{how}")
 
-    def _burnt(self, name: str) -> Path:
-        return self.path.with_suffix(f".{name}")
+    def _visits(self, point: Point) -> Path:
+        return self.path.with_suffix(f".visits.{point.name}")
 
-    def _count_visit(self) -> int:
-        with open(self._visits, "ab") as file:
+    def _burnt(self, point: Point) -> Path:
+        return self.path.with_suffix(f".burnt.{point.name}")
+
+    def _count_visit(self, point: Point) -> int:
+        with open(self._visits(point), "ab") as file:
             file.write(b"x")
             file.flush()
             return file.tell()
 
-    def _burn(self, name: str) -> bool:
+    def _burn(self, point: Point, armed: Path) -> bool:
         """Take the file away; of several threads and processes one succeeds."""
         try:
-            self.path.unlink()
+            armed.unlink()
         except FileNotFoundError:
             return False
         draft = self.path.with_suffix(f".{os.getpid()}")
         draft.write_text(str(os.getpid()))
-        draft.rename(self._burnt(name))
+        draft.rename(self._burnt(point))
         return True
 
 

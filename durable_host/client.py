@@ -10,6 +10,7 @@ are told after that commit.
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,6 +42,7 @@ from .core.registry import OrchestratorSpec, Registry, default_registry, name_of
 from .core.status import LEGAL_IN, allowed_names
 from .dispatch import announcements
 from .dispatch.doorbell import ring_after_commit
+from .dispatch.endings import Endings
 from .store import operations, purging, queries, rewinding, stalls, starting
 from .store.shapes import InstanceFilter, NewInstance, OrchestrationStatus, Page
 
@@ -277,20 +279,22 @@ class DurableClient:
             InstanceNotFoundError: there is no such instance.
             TimeoutError: it has not finished in time; it goes on.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        end = math.inf if timeout is None else time.monotonic() + timeout
         pause = _POLL_FIRST
-        while True:
-            status = self._status(instance_id)
-            if on_poll is not None:
-                on_poll(status)
-            if status.is_finished:
-                return status
-            if deadline is not None and time.monotonic() + pause > deadline:
-                raise TimeoutError(
-                    f"Instance {instance_id!r} is still {status.runtime_status} after {timeout} s. It goes on."
-                )
-            time.sleep(pause)
-            pause = min(_POLL_LONGEST, pause * 1.5)
+        with Endings(self._hub) as endings:
+            while True:
+                status = self._status(instance_id)
+                if on_poll is not None:
+                    on_poll(status)
+                if status.is_finished:
+                    return status
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError(
+                        f"Instance {instance_id!r} is still {status.runtime_status} after {timeout} s. It goes on."
+                    )
+                pause = _POLL_LONGEST if endings.are_heard else min(_POLL_LONGEST, pause * 1.5)
+                endings.wait(instance_id, min(pause, left))
 
     # --- steering --------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,6 @@ from tests.services import wait_until
 from .common import CHAIN_OF, IDLE, LONGEST, WARM, Figures, Meter, are_at_rest, percentiles, processes, workers
 from .site import redis, wait_for_all
 
-_LOOK_EVERY = 0.0005
 #: seconds after which an idle worker does what it does all day, and PostgreSQL has counted what was before
 _SETTLING = 12
 #: seconds between setting the last timer and its being due
@@ -159,13 +158,13 @@ def _set_timers(count: int, lead: timedelta) -> datetime | None:
 
 
 def _time(act: Callable[[], str]) -> float:
-    """Return the seconds from an act on an instance to its end."""
+    """Return the seconds from an act on an instance to its end, as who waits for it sees them."""
     time.sleep(IDLE)
     begin = time.perf_counter()
-    status = _named(act()).values_list("status", flat=True)
-    while status.get() != RuntimeStatus.COMPLETED:
-        time.sleep(_LOOK_EVERY)
-    return time.perf_counter() - begin
+    status = DurableClient().wait_for_completion(act())
+    seconds = time.perf_counter() - begin
+    assert status.runtime_status is RuntimeStatus.COMPLETED, status
+    return seconds
 
 
 def _named(instance_id: str) -> QuerySet[Instance]:

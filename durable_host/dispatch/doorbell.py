@@ -15,6 +15,7 @@ from typing import Any
 
 import django_rq
 from django.db import transaction
+from pydantic_core import to_json
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -74,6 +75,8 @@ def ring(wake: Wake) -> None:
         _quietly(_ring_queue, queue_name)
     for owner in wake.owners:
         _quietly(_tell, owner)
+    if wake.ended:
+        _quietly(_announce, to_json(sorted(wake.ended)).decode())
 
 
 def ring_after_commit(wake: Wake) -> None:
@@ -96,6 +99,11 @@ def _ring_queue(name: str) -> None:
         with queue.connection.pipeline() as commands:  # one round trip in place of two
             queue.enqueue(ANSWER, name, pipeline=commands, **_BELL)
             commands.execute()
+
+
+def endings_channel(hub: str) -> str:
+    """Return the channel on which workers announce which instances of a hub have ended."""
+    return f"durable:ended:{hub}"
 
 
 def connection_of(queue_name: str) -> Redis:
@@ -121,6 +129,12 @@ def _tell(owner: str) -> None:
     send_command(_queue(host_settings().turn_queue).connection, owner, RING_COMMAND)
 
 
+def _announce(ids: str) -> None:
+    """Tell whoever waits for the end of instances of this worker's hub."""
+    settings = host_settings()
+    _queue(settings.turn_queue).connection.publish(endings_channel(settings.task_hub), ids)
+
+
 class _Outage:
     """Whether Redis was away at the last ring: an outage is worth one line, not one for each ring."""
 
@@ -129,13 +143,13 @@ class _Outage:
     until = 0.0
 
 
-def _quietly(act: Callable[[str], None], name: str) -> None:
+def _quietly(act: Callable[[str], None], what: str) -> None:
     if time.monotonic() < _Outage.until:
         return
     try:
-        act(name)
-    except KeyError:
-        logger.error("No such queue in RQ_QUEUES: nobody can be told.", extra={"queue": name})
+        act(what)
+    except KeyError as error:
+        logger.error("No such queue in RQ_QUEUES: nobody can be told.", extra={"queue": error.args[0]})
     except RedisError as error:
         if not _Outage.is_known:
             logger.warning("Redis is away: bells stay silent, sweeps find the work.", extra={"reason": str(error)})

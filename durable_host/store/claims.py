@@ -48,21 +48,21 @@ HEAD_COLUMNS = (
     "scheduled_at",
 )
 
-#: tries of the receiver; none where it is not free
+#: Tries of a message's receiver; none where it is of another hub, or not free. The key alone finds it: with a condition
+#: on the hub, PostgreSQL reads the whole hub for each message as long as nobody has analyzed the table.
+_TRIES = (
+    "SELECT CASE WHEN receiver.hub = %s AND (receiver.available_at <= %s OR receiver.owner = %s)"
+    " THEN receiver.turn_attempts END FROM durable_host_instance AS receiver WHERE receiver.id = message.instance_id"
+)
 _OLDEST = Statement(
-    "SELECT message.instance_id, ("
-    "  SELECT turn_attempts FROM durable_host_instance AS receiver WHERE receiver.id = message.instance_id"
-    "  AND receiver.hub = %s AND (receiver.available_at <= %s OR receiver.owner = %s)"
-    ") FROM durable_host_pendingevent AS message WHERE visible_at <= %s ORDER BY visible_at, id LIMIT %s"
+    f"SELECT message.instance_id, ({_TRIES}) FROM durable_host_pendingevent AS message"  # noqa: S608
+    " WHERE visible_at <= %s ORDER BY visible_at, id LIMIT %s"
 )
 #: the same of receivers that are free. It goes from message to message until it has enough: where a flood has just
 #: filled tables that nobody has analyzed, PostgreSQL would rather begin a join with all instances.
 _FREE_RECEIVERS = Statement(
-    "SELECT instance_id, tries FROM ("
-    "  SELECT message.instance_id, ("
-    "    SELECT turn_attempts FROM durable_host_instance AS receiver WHERE receiver.id = message.instance_id"
-    "    AND receiver.hub = %s AND (receiver.available_at <= %s OR receiver.owner = %s)"
-    "  ) AS tries FROM durable_host_pendingevent AS message WHERE visible_at <= %s ORDER BY visible_at, id {fence}"
+    f"SELECT instance_id, tries FROM (SELECT message.instance_id, ({_TRIES}) AS tries"  # noqa: S608
+    "  FROM durable_host_pendingevent AS message WHERE visible_at <= %s ORDER BY visible_at, id {fence}"
     ") AS oldest WHERE tries IS NOT NULL LIMIT %s",
     keeps_plan=False,
 )
@@ -187,9 +187,11 @@ def release_instances(pks: Collection[int], worker: str) -> None:
 
 
 _NEXT_MESSAGE = Statement(
-    "SELECT message.visible_at FROM durable_host_pendingevent AS message"
-    " JOIN durable_host_instance AS receiver ON receiver.id = message.instance_id"
-    " WHERE message.visible_at > %s AND receiver.hub = %s ORDER BY message.visible_at LIMIT 1",
+    "SELECT visible_at FROM ("
+    "  SELECT visible_at, ("
+    "    SELECT receiver.hub FROM durable_host_instance AS receiver WHERE receiver.id = message.instance_id"
+    "  ) AS hub FROM durable_host_pendingevent AS message WHERE visible_at > %s ORDER BY visible_at {fence}"
+    ") AS next WHERE hub = %s LIMIT 1",
     keeps_plan=False,
 )
 

@@ -41,7 +41,7 @@ class AnyOf(Func):
 
     def __init__(self, column: str, texts: Sequence[str]) -> None:
         super().__init__(F(column))
-        self._texts = [text for text in texts if _is_storable(text)]
+        self._texts = [text for text in texts if is_storable(text)]
 
     def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> tuple[str, Any]:
         """Write it for PostgreSQL."""
@@ -59,7 +59,7 @@ class AnyOf(Func):
 def named(hub: str, instance_id: str) -> QuerySet[Instance]:
     """Return the instance of this id, if there is one."""
     rows = Instance.objects.filter(hub=hub, instance_id=instance_id)
-    return rows if _is_storable(instance_id) else rows.none()
+    return rows if is_storable(instance_id) else rows.none()
 
 
 def matching(hub: str, filter_: InstanceFilter) -> QuerySet[Instance]:
@@ -70,7 +70,7 @@ def matching(hub: str, filter_: InstanceFilter) -> QuerySet[Instance]:
 def indexed(hub: str, filter_: InstanceFilter) -> QuerySet[Instance]:
     """Return the instances that fit the part of a filter that indexes answer."""
     rows = Instance.objects.filter(hub=hub)
-    if not all(_is_storable(text) for text in _texts(filter_)):
+    if not all(is_storable(text) for text in _texts(filter_)):
         return rows.none()
     lookups = {
         "status__in": [status.value for status in filter_.statuses],
@@ -167,6 +167,6 @@ def _texts(filter_: InstanceFilter) -> list[str]:
     return [*(text or "" for text in one), *filter_.tags, *filter_.tags.values()]
 
 
-def _is_storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
     """Tell whether any row can hold the text. PostgreSQL refuses others even in a comparison."""
     return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)

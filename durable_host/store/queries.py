@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from django.db.models import Count
 from pydantic_core import from_json
@@ -18,9 +19,10 @@ from durable_host.core.status import RuntimeStatus
 from durable_host.models import ActivityTask, EventWait, HistoryEvent, Instance, PendingEvent
 
 from .cursors import Beyond, decode_key, encode_key
-from .filters import matching, named
+from .filters import is_storable, matching, named
 from .rows import INBOX_COLUMNS, RECORD_COLUMNS, inbox_event
 from .shapes import InstanceFilter, OrchestrationStatus, Page
+from .sql import Statement, as_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,45 @@ class Subject:
     started: ExecutionStarted
 
 
+class StatusRow(NamedTuple):
+    """The columns of an instance that make its status."""
+
+    instance_id: str
+    name: str
+    version: str
+    status: str
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+    scheduled_at: datetime | None
+    output: str | None
+    custom_status: str | None
+    failure: str | None
+    tags: Any
+    generation: int
+    stall_reason: str
+
+
+#: whoever waits asks again and again; the input is in history, or in the inbox before the first turn
+_STATUS = Statement(
+    f"SELECT {', '.join(StatusRow._fields)},"  # noqa: S608
+    " (SELECT parent.instance_id FROM durable_host_instance AS parent WHERE parent.id = seen.parent_id),"
+    " CASE WHEN %s THEN COALESCE("
+    "  (SELECT payload FROM durable_host_historyevent AS event WHERE event.instance_id = seen.id"
+    "   AND event.generation = seen.generation AND event_type = 'ExecutionStarted' ORDER BY sequence LIMIT 1),"
+    "  (SELECT payload FROM durable_host_pendingevent AS message WHERE message.instance_id = seen.id"
+    "   AND message.generation = seen.generation AND event_type = 'ExecutionStarted' LIMIT 1)"
+    " ) END FROM durable_host_instance AS seen WHERE hub = %s AND instance_id = %s"
+)
+
+
 def get_status(hub: str, instance_id: str, *, with_input: bool = True) -> OrchestrationStatus | None:
     """Return the status of one instance, or None where there is none."""
-    row = named(hub, instance_id).select_related("parent").first()
-    return None if row is None else _statuses([row], with_input)[0]
+    if not is_storable(instance_id):
+        return None
+    for *columns, parent_id, input_ in _STATUS.rows(with_input, hub, instance_id):
+        return _status(StatusRow(*columns), parent_id, input_)
+    return None
 
 
 def get_history(hub: str, instance_id: str, *, generation: int | None = None) -> list[Event]:
@@ -63,15 +100,20 @@ def query(
     Raises:
         BadRequestError: the continuation is not one that a former page gave.
     """
-    rows = matching(hub, filter_).select_related("parent")
+    rows = matching(hub, filter_)
     if continuation is not None:
         rows = rows.filter(Beyond("created_at", decode_key(continuation), newest_first=newest_first))
     order = ("-created_at", "-id") if newest_first else ("created_at", "id")
-    found = list(rows.order_by(*order)[: page_size + 1])
+    columns = ("pk", "parent__instance_id", *StatusRow._fields)
+    found = [
+        (pk, parent, StatusRow(*seen))
+        for pk, parent, *seen in rows.order_by(*order).values_list(*columns)[: page_size + 1]
+    ]
     has_more = len(found) > page_size
     found = found[:page_size]
-    end = encode_key((found[-1].created_at, found[-1].pk)) if has_more else None
-    return Page(tuple(_statuses(found, with_input)), end)
+    end = encode_key((found[-1][2].created_at, found[-1][0])) if has_more else None
+    inputs = _inputs({pk: row.generation for pk, _, row in found}) if with_input else {}
+    return Page(tuple(_status(row, parent, inputs.get(pk)) for pk, parent, row in found), end)
 
 
 def get_subject(hub: str, instance_id: str) -> Subject | None:
@@ -90,7 +132,7 @@ def get_subject(hub: str, instance_id: str) -> Subject | None:
 
 def input_text(row: Instance) -> str | None:
     """Return the input of an instance as JSON text."""
-    return _inputs([row]).get(row.pk)
+    return _inputs({row.pk: row.generation}).get(row.pk)
 
 
 def count_by_status(hub: str) -> dict[RuntimeStatus, int]:
@@ -108,27 +150,22 @@ def count_open_work(hub: str) -> dict[str, int]:
     }
 
 
-def _statuses(rows: list[Instance], with_input: bool) -> list[OrchestrationStatus]:
-    inputs = _inputs(rows) if with_input else {}
-    return [_status(row, inputs.get(row.pk)) for row in rows]
-
-
-def _status(row: Instance, input_: str | None) -> OrchestrationStatus:
+def _status(row: StatusRow, parent_id: str | None, input_: str | None) -> OrchestrationStatus:
     return OrchestrationStatus(
         instance_id=row.instance_id,
         name=row.name,
         version=row.version,
         runtime_status=RuntimeStatus(row.status),
-        created_at=row.created_at,
-        last_updated_at=row.updated_at,
-        completed_at=row.completed_at,
-        scheduled_at=row.scheduled_at,
+        created_at=as_time(row.created_at),
+        last_updated_at=as_time(row.updated_at),
+        completed_at=row.completed_at and as_time(row.completed_at),
+        scheduled_at=row.scheduled_at and as_time(row.scheduled_at),
         input=_value(input_),
         output=_value(row.output),
         custom_status=_value(row.custom_status),
         failure=FailureDetails.from_json(from_json(row.failure)) if row.failure else None,
-        tags=row.tags,
-        parent_instance_id=row.parent.instance_id if row.parent_id and row.parent else None,
+        tags=_value(row.tags) if isinstance(row.tags, str) else row.tags,
+        parent_instance_id=parent_id,
         generation=row.generation,
         stall_reason=row.stall_reason,
     )
@@ -138,9 +175,12 @@ def _value(text: str | None) -> Any:
     return None if text is None else from_json(text)
 
 
-def _inputs(rows: Iterable[Instance]) -> dict[int, str | None]:
-    """Return inputs by primary key: from history, or from the inbox of instances that have had no turn."""
-    generations = {row.pk: row.generation for row in rows}
+def _inputs(generations: Mapping[int, int]) -> dict[int, str | None]:
+    """Return inputs by primary key: from history, or from the inbox of instances that have had no turn.
+
+    Args:
+        generations: instance → number of its execution.
+    """
     found: dict[int, str | None] = {}
     for model in (HistoryEvent, PendingEvent):
         missing = [pk for pk in generations if pk not in found]

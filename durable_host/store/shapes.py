@@ -24,6 +24,8 @@ class Wake:
     queues: frozenset[str] = frozenset()
     #: workers that hold an instance which has a new message
     owners: frozenset[str] = frozenset()
+    #: ids of instances that have ended: somebody may wait for that
+    ended: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Fixtures: functions of a test's own, a host that runs them until nothing is left to do, and no Redis."""
 
+import json
 from datetime import datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ def bells(monkeypatch: pytest.MonkeyPatch) -> Bells:
     heard = Bells()
     monkeypatch.setattr(doorbell, "_ring_queue", heard.queues.append)
     monkeypatch.setattr(doorbell, "_tell", heard.workers.append)
+    monkeypatch.setattr(doorbell, "_announce", lambda ids: heard.ended.extend(json.loads(ids)))
     return heard
 
 

@@ -226,6 +226,28 @@ def test_it_does_not_wait_for_suspects_that_another_connection_holds(bench: Work
     assert claimed == ["fresh"]
 
 
+def test_a_flood_on_tables_that_nobody_has_analyzed_is_found_by_key(bench: Workbench) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite does not count what it reads")
+    bench.client.start_many("calling", [None] * 500)
+    with transaction.atomic():
+        before = rows_read()
+        assert len(claim("worker", limit=20)) == 20
+        claims.next_message_at("default", after=EPOCH)
+        assert rows_read() - before < 5 * 500, "the whole hub is not read for each message"
+
+
+def rows_read() -> int:
+    """Return how many rows of instances this transaction has read."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables"
+            " WHERE relname = %s",
+            [Instance._meta.db_table],
+        )
+        return int(cursor.fetchone()[0])
+
+
 def test_it_parks_a_turn_that_has_killed_its_workers(bench: Workbench, moving_clock: MovingClock) -> None:
     bench.client.start_many("calling", [None] * 2, instance_ids=["deadly", "fine"])
     Instance.objects.filter(instance_id="deadly").update(turn_attempts=5)

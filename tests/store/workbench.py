@@ -30,6 +30,7 @@ class Bells:
 
     queues: list[str] = field(default_factory=list)
     workers: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
 
 
 class Workbench:

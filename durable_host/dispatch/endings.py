@@ -1,0 +1,80 @@
+"""Hearing of the end of an instance, in place of asking the database again and again.
+
+Workers announce ends on a channel of Redis, after the commit. As with every bell, who misses it looks a little later.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from pydantic_core import from_json
+from redis.client import PubSub
+from redis.exceptions import RedisError
+
+from durable_host.conf import host_settings
+
+from .doorbell import connection_of, endings_channel
+
+#: seconds that Redis may take to confirm that it has heard
+_CONFIRMATION = 1.0
+
+
+class Endings:
+    """A context in which the ends of a hub's instances are heard, as long as Redis is there.
+
+    An instance whose status is read inside the context, and which has not ended then, is heard of later.
+
+    Args:
+        hub: task hub.
+    """
+
+    def __init__(self, hub: str) -> None:
+        self._hub = hub
+        self._channel: PubSub | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            redis = connection_of(host_settings().turn_queue)
+            self._channel = redis.pubsub()  # type: ignore[no-untyped-call]
+            self._channel.subscribe(endings_channel(self._hub))
+            if self._channel.get_message(timeout=_CONFIRMATION) is None:
+                self._leave()
+        except (RedisError, KeyError):
+            self._leave()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._leave()
+
+    @property
+    def are_heard(self) -> bool:
+        """Whether ends are announced here; otherwise only looking helps."""
+        return self._channel is not None
+
+    def wait(self, instance_id: str, seconds: float) -> None:
+        """Return when the end of an instance is announced, or after so many seconds."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._channel is None:
+                time.sleep(left)
+            elif instance_id in self._heard(self._channel, left):
+                return
+
+    def _heard(self, channel: PubSub, seconds: float) -> list[str]:
+        """Return the ids of one announcement; none where none came."""
+        try:
+            message = channel.get_message(ignore_subscribe_messages=True, timeout=seconds)
+        except RedisError:
+            self._leave()
+            return []
+        ids: list[str] = from_json(message["data"]) if message else []
+        return ids
+
+    def _leave(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -64,6 +65,7 @@ class DurableWorker(SimpleWorker):
         pipeline.start("worker")
         redis_state.warn_of_eviction()
         self._host = Host(self.name, self.queues[0].name, max_activities=self.max_activities)
+        self.queue_class = _telling(self.queue_class, self._hear)
         self._install_signal_handlers()  # type: ignore[no-untyped-call]  # RQ does so only once it has reached Redis
         kwargs["with_scheduler"] = False
         if kwargs.get("burst"):
@@ -193,14 +195,21 @@ class DurableWorker(SimpleWorker):
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Answer a bell without RQ's bookkeeping, which costs twenty round trips; run anything else as RQ does."""
+        bell, self._bell = self._bell or self._host.hear(), None
         if not _is_bell(job):
             super().execute_job(job, queue)
             return
-        self._host.wake_and_wait()
+        self._host.wait_until_answered(bell)
         with self.connection.pipeline() as commands:
             queue.intermediate_queue.remove(job.id)
             commands.delete(job.key)
             commands.execute()
+
+    #: that has rung, and whose job RQ is about to fetch
+    _bell: threading.Event | None = None
+
+    def _hear(self) -> None:
+        self._bell = self._host.hear()
 
     def _leave_abandoned_threads(self) -> None:
         """End the process although a plain activity outran its limit: its thread would keep Python waiting for ever."""
@@ -222,6 +231,23 @@ def _relieve_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])
+
+
+def _telling(queue_class: type[Queue], tell: Callable[[], None]) -> type[Queue]:
+    """Return a class of queues that tells when something is taken out.
+
+    RQ then fetches the job and prepares for it, which takes as long as a claim: the host looks meanwhile.
+    """
+
+    class TellingQueue(queue_class):  # type: ignore[misc, valid-type]
+        @classmethod
+        def lmove(cls, *args: Any) -> Any:
+            taken = super().lmove(*args)
+            if taken is not None:
+                tell()
+            return taken
+
+    return TellingQueue
 
 
 def _is_bell(job: Job) -> bool:

@@ -10,13 +10,17 @@ import pytest
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.operations import AddField, AddIndex, CreateModel
+from django.db.migrations.operations import AddField, AddIndex, CreateModel, RunPython
 from django.db.migrations.operations.base import Operation
 
 from durable_host import OrchestrationContext
 from tests.store.workbench import STORE, TABLES, Workbench, assert_gap_free, assert_nothing_is_left
 
 pytestmark = STORE
+
+
+#: functions of migrations that change no table's shape and no row
+HARMLESS = {"leave_room"}
 
 
 @contextmanager
@@ -44,6 +48,8 @@ def later_operations() -> list[Operation]:
 def test_migrations_only_add_what_the_code_before_them_can_live_with() -> None:
     assert later_operations()
     for operation in later_operations():
+        if isinstance(operation, RunPython) and operation.code.__name__ in HARMLESS:
+            continue
         assert isinstance(operation, AddField | CreateModel | AddIndex | AddIndexConcurrently), operation.describe()
         if isinstance(operation, AddField):
             is_optional = operation.field.null or operation.field.has_db_default()

@@ -65,7 +65,7 @@ class _Locked(NamedTuple):
 
 _LOCK_INSTANCES = Statement(
     "SELECT id, revision, generation, status, owner, available_at > %s FROM durable_host_instance"
-    " WHERE {bound_idleness} AND id {in_list} ORDER BY id {lock}"
+    " WHERE {checkpoint_rules} AND id {in_list} ORDER BY id {lock}"
 )
 
 

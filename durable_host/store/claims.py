@@ -210,8 +210,10 @@ def load_heads(pks: Iterable[int]) -> dict[int, InstanceHead]:
 
 
 _READ_INBOX = Statement(
-    f"SELECT id, instance_id, generation, visible_at, {', '.join(INBOX_COLUMNS)}"  # noqa: S608
-    " FROM durable_host_pendingevent WHERE instance_id {in_list} AND visible_at <= %s ORDER BY visible_at, id LIMIT %s"
+    "SELECT message.* FROM {for_each} ("  # noqa: S608
+    f"  SELECT id, instance_id, generation, visible_at, {', '.join(INBOX_COLUMNS)} FROM durable_host_pendingevent"
+    "   WHERE instance_id {is_it} AND visible_at <= %s ORDER BY visible_at, id LIMIT %s"
+    ") AS message ORDER BY visible_at, id LIMIT %s"
 )
 
 
@@ -234,7 +236,8 @@ def _read_inbox(generations: dict[int, int], now: datetime) -> dict[int, _Inbox]
     arrived: dict[int, list[Event]] = defaultdict(list)
     due: dict[int, deque[Event]] = defaultdict(deque)
     problems: dict[int, str] = {}
-    for row_id, pk, generation, visible_at, *columns in _READ_INBOX.rows(list(generations), now, _MOST_MESSAGES):
+    most = _MOST_MESSAGES
+    for row_id, pk, generation, visible_at, *columns in _READ_INBOX.rows(list(generations), now, most, most):
         ids[pk].append(row_id)
         if generation is None or generation == generations[pk]:
             events = arrived[pk] if as_time(visible_at) == EPOCH else due[pk]

@@ -63,8 +63,10 @@ def append_history(events: Sequence[bulk.Row]) -> None:
 
 
 _READ_HISTORY = Statement(
-    f"SELECT instance_id, generation, {', '.join(RECORD_COLUMNS)} FROM durable_host_historyevent"  # noqa: S608
-    " WHERE instance_id {in_list} ORDER BY instance_id, generation, sequence"
+    "SELECT event.* FROM {for_each} ("  # noqa: S608
+    f"  SELECT instance_id, generation, sequence, {', '.join(RECORD_COLUMNS)} FROM durable_host_historyevent"
+    "   WHERE instance_id {is_it} ORDER BY generation, sequence"
+    ") AS event ORDER BY instance_id, generation, sequence"
 )
 
 
@@ -75,7 +77,7 @@ def read_history(generations: Mapping[int, int]) -> dict[int, list[Record]]:
         generations: instance → number of the execution.
     """
     histories: dict[int, list[Record]] = {pk: [] for pk in generations}
-    for pk, generation, event_type, timestamp, *columns in _READ_HISTORY.rows(list(histories)):
+    for pk, generation, _, event_type, timestamp, *columns in _READ_HISTORY.rows(list(histories)):
         if generation == generations[pk]:
             histories[pk].append(Record(event_type, as_time(timestamp), *columns))
     return histories

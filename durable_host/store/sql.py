@@ -21,16 +21,25 @@ Row = tuple[Any, ...]
 T = TypeVar("T")
 
 
+#: tables that nobody has analyzed yet seem small, and it would read them whole
+_CHECKPOINT_RULES = (
+    "(SELECT set_config('enable_seqscan', 'off', true)) IS NOT NULL"
+    " AND (SELECT set_config('idle_in_transaction_session_timeout', %s, true)) IS NOT NULL"
+)
+
+
 class Statement:
     """A statement, with ``%s`` for each of its parameters.
 
     Args:
         text: ``{in_list}`` stands for the test of a column against a parameter that is a list of keys, ``{in_texts}``
             for that against a list of texts; ``{in_query}`` and ``{end_query}`` enclose a query that finds the keys
-            first, however many rows there seem to be; ``{fence}`` ends a query that is not to be merged with the one
-            around it; ``{lock}`` and ``{skip_locked}`` for a lock on the rows found, which
-            SQLite with its one writer has no need of; ``{bound_idleness}`` for a condition that always holds and has
-            PostgreSQL end the transaction when it hears nothing of it for the parameter's number of milliseconds.
+            first, however many rows there seem to be; ``{for_each}`` before a query in brackets that compares a column
+            ``{is_it}`` has it run for each of a list of keys, by an index; ``{fence}`` ends a query that is not to be
+            merged with the one around it; ``{lock}`` and ``{skip_locked}`` for a lock on the rows found, which SQLite
+            with its one writer has no need of; ``{checkpoint_rules}`` for a condition that always holds and has
+            PostgreSQL find all rows of the transaction by their keys, and end it when it hears nothing of it for the
+            parameter's number of milliseconds.
         keeps_plan: False where a plan that was made for small tables would be ruinous for large ones.
     """
 
@@ -59,10 +68,12 @@ class Statement:
             in_texts="= ANY(%s::text[])",
             in_query="= ANY(ARRAY(",
             end_query="))",
+            for_each="unnest(%s::bigint[]) AS wanted(key) CROSS JOIN LATERAL",
+            is_it="= wanted.key",
             fence="OFFSET 0",
             lock=lock,
             skip_locked=f"{lock} SKIP LOCKED",
-            bound_idleness="(SELECT set_config('idle_in_transaction_session_timeout', %s, true)) IS NOT NULL",
+            checkpoint_rules=_CHECKPOINT_RULES,
         )
 
     @cached_property
@@ -73,10 +84,12 @@ class Statement:
             in_texts=is_in,
             in_query="IN (",
             end_query=")",
+            for_each="",
+            is_it=is_in,
             fence="",
             lock="",
             skip_locked="",
-            bound_idleness="%s IS NOT NULL",
+            checkpoint_rules="%s IS NOT NULL",
         )
 
 

@@ -17,9 +17,9 @@ from durable_host.client import DurableClient
 from durable_host.conf import HostSettings
 from durable_host.core import registry
 from durable_host.core.registry import Registry, default_registry
-from durable_host.dispatch import doorbell
 from durable_host.dispatch.host import Host
 from tests import cases
+from tests.bells import hear_bells
 from tests.services import PROJECT
 
 README = (PROJECT / "README.md").read_text()
@@ -29,7 +29,7 @@ DOCUMENTS = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted((PROJECT /
 @pytest.mark.store
 @pytest.mark.django_db(transaction=True)
 def test_the_first_orchestration_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(doorbell, "_ring_queue", lambda name: None)
+    hear_bells(monkeypatch)
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     file = tmp_path / "nightly.py"
     file.write_text(code)

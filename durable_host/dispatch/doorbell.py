@@ -143,18 +143,28 @@ class _Outage:
     until = 0.0
 
 
+def is_silent() -> bool:
+    """Tell whether Redis has failed a moment ago: then nobody tries it."""
+    return time.monotonic() < _Outage.until
+
+
+def note_outage(error: RedisError) -> None:
+    """Note that Redis has failed."""
+    if not _Outage.is_known:
+        logger.warning("Redis is away: bells stay silent, sweeps find the work.", extra={"reason": str(error)})
+    _Outage.is_known = True
+    _Outage.until = time.monotonic() + _QUICK
+
+
 def _quietly(act: Callable[[str], None], what: str) -> None:
-    if time.monotonic() < _Outage.until:
+    if is_silent():
         return
     try:
         act(what)
     except KeyError as error:
         logger.error("No such queue in RQ_QUEUES: nobody can be told.", extra={"queue": error.args[0]})
     except RedisError as error:
-        if not _Outage.is_known:
-            logger.warning("Redis is away: bells stay silent, sweeps find the work.", extra={"reason": str(error)})
-        _Outage.is_known = True
-        _Outage.until = time.monotonic() + _QUICK
+        note_outage(error)
     else:
         if _Outage.is_known:
             logger.info("Redis is back: bells ring again.")

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from durable_host.conf import host_settings
 
-from .doorbell import connection_of, endings_channel
+from .doorbell import connection_of, endings_channel, is_silent, note_outage
 
 #: seconds that Redis may take to confirm that it has heard
 _CONFIRMATION = 1.0
@@ -35,14 +35,14 @@ class Endings:
         self._channel: PubSub | None = None
 
     def __enter__(self) -> Self:
-        try:
-            redis = connection_of(host_settings().turn_queue)
-            self._channel = redis.pubsub()  # type: ignore[no-untyped-call]
-            self._channel.subscribe(endings_channel(self._hub))
-            if self._channel.get_message(timeout=_CONFIRMATION) is None:
+        if not is_silent():
+            try:
+                self._listen()
+            except RedisError as error:
+                note_outage(error)
                 self._leave()
-        except (RedisError, KeyError):
-            self._leave()
+            except KeyError:  # ringing says that there is no such queue
+                self._leave()
         return self
 
     def __exit__(
@@ -64,11 +64,19 @@ class Endings:
             elif instance_id in self._heard(self._channel, left):
                 return
 
+    def _listen(self) -> None:
+        redis = connection_of(host_settings().turn_queue)
+        self._channel = redis.pubsub()  # type: ignore[no-untyped-call]
+        self._channel.subscribe(endings_channel(self._hub))
+        if self._channel.get_message(timeout=_CONFIRMATION) is None:
+            self._leave()
+
     def _heard(self, channel: PubSub, seconds: float) -> list[str]:
         """Return the ids of one announcement; none where none came."""
         try:
             message = channel.get_message(ignore_subscribe_messages=True, timeout=seconds)
-        except RedisError:
+        except RedisError as error:
+            note_outage(error)
             self._leave()
             return []
         ids: list[str] = from_json(message["data"]) if message else []

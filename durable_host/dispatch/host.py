@@ -119,18 +119,13 @@ class Host:
 
     def hear(self) -> threading.Event:
         """Have the host look for work; return what it sets when it has looked."""
-        answered = threading.Event()
-        self._inbox.put(answered)
-        return answered
+        self._inbox.put(bell := threading.Event())
+        return bell
 
     def wait_until_answered(self, bell: threading.Event) -> None:
         """Return when the host has answered a bell. Meanwhile the bell counts as not yet free."""
         if self._is_running:
             bell.wait(_BELL_PATIENCE)
-
-    def wake_and_wait(self) -> None:
-        """Have the host look for work and return when it has looked."""
-        self.wait_until_answered(self.hear())
 
     def stop(self, *, at_once: bool = False) -> None:
         """Have :meth:`run` end: nothing new is claimed, what runs may finish within the grace, or is handed back."""

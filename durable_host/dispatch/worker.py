@@ -22,7 +22,6 @@ from rq.worker_registration import REDIS_WORKER_KEYS
 from durable_host.telemetry import pipeline
 
 from . import redis_state, scarcity
-from .answer import become_resident
 from .doorbell import ANSWER, RING_COMMAND
 from .host import Host
 
@@ -70,7 +69,6 @@ class DurableWorker(SimpleWorker):
         kwargs["with_scheduler"] = False
         if kwargs.get("burst"):
             return self._work_until_idle(*args, **kwargs)
-        become_resident(self._host.wake_and_wait)
         _relieve_collector()
         scarcity.go_early(scarcity.WORKER)
         thread = threading.Thread(target=self._run_host, name="durable-host", daemon=True)

@@ -27,8 +27,8 @@ from .relay import MEANT_FOR_THE_WORKER
 
 #: seconds of silence after which the relay tells what it was told: a burst of work comes first, its story follows
 _LULL = 0.1
-#: seconds that it waits for such silence, and bytes that it keeps meanwhile
-_PATIENCE, _MOST_KEPT = 2.0, 16 * 1024 * 1024
+#: seconds that it waits for such silence, as an exporter waits for its batch to fill; and bytes that it keeps meanwhile
+_PATIENCE, _MOST_KEPT = 5.0, 16 * 1024 * 1024
 #: after so many spans and records it rests for so many seconds. A process that never rests, whatever its priority,
 #: keeps the kernel from moving a worker to the core that it sits on.
 _REST_EVERY, _REST = 4, 0.0002

@@ -13,10 +13,11 @@ from pytest_django.fixtures import Settings
 from durable_host.api.rates import forget_rates
 from durable_host.core.access import Scope
 from durable_host.core.registry import Registry, default_registry
-from durable_host.dispatch import doorbell, host
+from durable_host.dispatch import host
 from durable_host.dispatch.host import Host
 from durable_host.store import keys
 from tests.api.site import Site, serve
+from tests.bells import hear_bells
 
 HUB = "default"
 
@@ -49,8 +50,7 @@ def clean_rates() -> None:
 @pytest.fixture
 def silent_bells(monkeypatch: pytest.MonkeyPatch) -> None:
     """No Redis: nobody listens to the bells."""
-    monkeypatch.setattr(doorbell, "_ring_queue", lambda name: None)
-    monkeypatch.setattr(doorbell, "_tell", lambda owner: None)
+    hear_bells(monkeypatch)
 
 
 class Api:

@@ -26,9 +26,10 @@ from pytest_django.live_server_helper import LiveServer
 from durable_host.client import DurableClient
 from durable_host.core.access import ROLES
 from durable_host.core.registry import default_registry
-from durable_host.dispatch import doorbell, redis_state
+from durable_host.dispatch import redis_state
 from durable_host.dispatch.host import Host
 from tests import browser as browsers
+from tests.bells import hear_bells
 from tests.conftest import missing
 from tests.dashboard import functions, gallery
 from tests.services import ServiceMissingError
@@ -47,8 +48,7 @@ def redis_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The orchestrators of ``tests/dashboard/functions.py``, for this test; and nobody listens to the bells."""
-    monkeypatch.setattr(doorbell, "_ring_queue", lambda name: None)
-    monkeypatch.setattr(doorbell, "_tell", lambda owner: None)
+    hear_bells(monkeypatch)
     monkeypatch.setattr(default_registry, "activities", dict(default_registry.activities))
     monkeypatch.setattr(default_registry, "orchestrators", dict(default_registry.orchestrators))
     functions.register(default_registry)

@@ -1,24 +1,19 @@
 """Fixtures: functions of a test's own, a host that runs them until nothing is left to do, and no Redis."""
 
-import json
 from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
 
-from durable_host.dispatch import doorbell
 from durable_host.store import clock
-from tests.store.workbench import Bells, Workbench
+from tests.bells import Bells, hear_bells
+from tests.store.workbench import Workbench
 
 
 @pytest.fixture(autouse=True)
 def bells(monkeypatch: pytest.MonkeyPatch) -> Bells:
     """Every bell that is rung, in place of the Redis that would carry it."""
-    heard = Bells()
-    monkeypatch.setattr(doorbell, "_ring_queue", heard.queues.append)
-    monkeypatch.setattr(doorbell, "_tell", heard.workers.append)
-    monkeypatch.setattr(doorbell, "_announce", lambda ids: heard.ended.extend(json.loads(ids)))
-    return heard
+    return hear_bells(monkeypatch)
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from durable_host import (
     UnknownOrchestratorError,
 )
 from durable_host.client import DurableClient
-from tests.store.workbench import STORE, Bells, Workbench, row_counts
+from tests.bells import Bells
+from tests.store.workbench import STORE, Workbench, row_counts
 
 pytestmark = STORE
 

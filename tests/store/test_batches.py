@@ -16,7 +16,8 @@ from durable_host.store import audit, batches
 from durable_host.store.audit import Asked
 from durable_host.store.batches import BatchRequest, BatchState
 from durable_host.store.shapes import Wake
-from tests.store.workbench import STORE, Bells, Workbench
+from tests.bells import Bells
+from tests.store.workbench import STORE, Workbench
 
 pytestmark = STORE
 HUB = "default"

@@ -12,9 +12,10 @@ from django.db import OperationalError
 from durable_host import OrchestrationContext, RuntimeStatus
 from durable_host.store import claims
 from durable_host.store.checkpoint import checkpoint
+from tests.bells import Bells
 from tests.services import PATIENCE, wait_until
 from tests.store.conftest import MovingClock
-from tests.store.workbench import STORE, Bells, Workbench, assert_nothing_is_left, row_of
+from tests.store.workbench import STORE, Workbench, assert_nothing_is_left, row_of
 
 pytestmark = STORE
 
@@ -149,7 +150,7 @@ def test_a_full_worker_tells_another_one_of_the_bell_it_cannot_answer(bench: Wor
         assert is_running.wait(PATIENCE)
         wait_until(lambda: bells.queues == ["default", "default"], "the bells of the start and of the checkpoint")
         bells.queues.clear()
-        answering = threading.Thread(target=host.wake_and_wait)
+        answering = threading.Thread(target=lambda: host.wait_until_answered(host.hear()))
         answering.start()
         wait_until(lambda: bells.queues == ["default"], "the bell for another worker")
         answering.join(0.5)

@@ -11,7 +11,8 @@ from durable_host import InstanceNotFoundError, InvalidOperationError, Orchestra
 from durable_host.client import DurableClient, InstanceFilter
 from durable_host.core.status import LEGAL_IN
 from durable_host.store.shapes import OrchestrationStatus
-from tests.store.workbench import STORE, Bells, Workbench, row_counts, row_of
+from tests.bells import Bells
+from tests.store.workbench import STORE, Workbench, row_counts, row_of
 
 pytestmark = STORE
 
@@ -160,6 +161,14 @@ def test_it_waits_for_completion_and_shows_each_look(bench: Workbench) -> None:
     seen: list[OrchestrationStatus] = []
     status = bench.client.wait_for_completion(id_, 1, on_poll=seen.append)
     assert (status.output, seen) == ("done", [status])
+
+
+def test_it_announces_what_has_ended_and_nothing_else(bench: Workbench, bells: Bells) -> None:
+    bring_to(bench, RuntimeStatus.RUNNING)
+    assert bells.ended == []
+    bench.client.terminate("one")
+    bench.run()
+    assert bells.ended == ["one"]
 
 
 def test_it_gives_up_waiting_after_the_timeout(bench: Workbench) -> None:

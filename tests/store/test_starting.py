@@ -19,8 +19,9 @@ from durable_host import (
     UnknownOrchestratorError,
 )
 from durable_host.conf import HostSettings
+from tests.bells import Bells
 from tests.store.conftest import MovingClock
-from tests.store.workbench import STORE, Bells, Workbench, assert_nothing_is_left, row_counts, row_of
+from tests.store.workbench import STORE, Workbench, assert_nothing_is_left, row_counts, row_of
 
 pytestmark = STORE
 

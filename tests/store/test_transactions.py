@@ -16,7 +16,8 @@ from durable_host.dispatch import doorbell
 from durable_host.embedded import EmbeddedRedis
 from durable_host.models import Instance
 from durable_host.store.shapes import Wake
-from tests.store.workbench import STORE, Bells, Workbench, row_counts
+from tests.bells import Bells
+from tests.store.workbench import STORE, Workbench, row_counts
 
 pytestmark = STORE
 

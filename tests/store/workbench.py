@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pytest
@@ -22,15 +21,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: marks of a module: commits are real; only the host's own tables are emptied, which is all that its tests write
 STORE = [pytest.mark.store, pytest.mark.django_db(transaction=True, available_apps=["durable_host"])]
 TABLES = (Instance, HistoryEvent, PendingEvent, ActivityTask, EventWait)
-
-
-@dataclass
-class Bells:
-    """What was rung."""
-
-    queues: list[str] = field(default_factory=list)
-    workers: list[str] = field(default_factory=list)
-    ended: list[str] = field(default_factory=list)
 
 
 class Workbench:

@@ -24,7 +24,7 @@ from durable_host.core.failure import FailureDetails
 from durable_host.core.status import FINISHED
 from durable_host.models import EPOCH, ActivityTask, EventWait, HistoryEvent, Instance, PendingEvent
 
-from . import bulk, clock, outbox
+from . import bulk, clock, outbox, sql
 from .rows import append_history, history_rows, inbox_row, send
 from .shapes import ActivityOutcome, ClaimedActivity, Delivery, Holder, InstanceHead, Receipt, TurnWrite
 from .sql import Statement
@@ -43,12 +43,22 @@ def checkpoint(turns: Sequence[TurnWrite], outcomes: Sequence[ActivityOutcome], 
         receipt.lost = {turn.head.pk for turn in turns} - won
         stranded = [one for turn in turns if turn.head.pk not in won for one in turn.outcomes]
         _forward([*outcomes, *stranded], fresh, owners, holder, receipt)
-        _append_history(winners)
-        _take(winners)
-        outbox.deliver(winners, holder, receipt, now)
-        _replace_waits(winners, now)
-        _move_on(winners, holder, receipt, now)
+        _write(winners, holder, receipt, now)
     return receipt
+
+
+def _write(turns: Sequence[TurnWrite], holder: Holder, receipt: Receipt, now: datetime) -> None:
+    """Write what the turns that have won decided: mostly in one round trip, as the part that answers comes last."""
+    asked = outbox.activities(turns, holder, receipt, now)
+    taken = [row for row in asked if row.owner]
+    with sql.together():
+        _append_history(turns)
+        _take(turns)
+        outbox.deliver(turns, holder, receipt, now)
+        outbox.schedule([row for row in asked if not row.owner])
+        _replace_waits(turns, now)
+        _move_on(turns, holder, receipt, {row.instance_id for row in taken}, now)
+        receipt.taken = outbox.take_on(taken, {turn.head.pk: turn.head for turn in turns})
 
 
 class _Locked(NamedTuple):
@@ -227,9 +237,10 @@ _MOVED = (
 )
 
 
-def _move_on(turns: Sequence[TurnWrite], holder: Holder, receipt: Receipt, now: datetime) -> None:
-    """Write the instances' new state."""
-    busy = {activity.instance_pk for activity in receipt.taken}
+def _move_on(
+    turns: Sequence[TurnWrite], holder: Holder, receipt: Receipt, busy: Collection[int], now: datetime
+) -> None:
+    """Write the instances' new state; those that are busy stay with their worker."""
     rows = []
     for turn in turns:
         head = next_head(turn)

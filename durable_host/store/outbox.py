@@ -25,8 +25,7 @@ from .starting import ParentLink, start_instances
 
 
 def deliver(turns: Sequence[TurnWrite], holder: Holder, receipt: Receipt, now: datetime) -> None:
-    """Write everything that the turns ask for, and note in the receipt who must be told."""
-    _schedule_activities(turns, holder, receipt, now)
+    """Write everything that the turns ask for but activities, and note in the receipt who must be told."""
     rows = [
         *_timers(turns, receipt),
         *_next_executions(turns),
@@ -92,8 +91,8 @@ def wants_its_work(result: TurnResult) -> bool:
     return result.status not in (RuntimeStatus.FAILED, RuntimeStatus.TERMINATED)
 
 
-def _schedule_activities(turns: Sequence[TurnWrite], holder: Holder, receipt: Receipt, now: datetime) -> None:
-    """Insert activities; as many as the worker has room for are its own from the start."""
+def activities(turns: Sequence[TurnWrite], holder: Holder, receipt: Receipt, now: datetime) -> list[ActivityRow]:
+    """Return the activities that the turns ask for; as many as the worker has room for are its own from the start."""
     room = Counter(holder.room)
     rows: list[ActivityRow] = []
     for turn in turns:
@@ -105,13 +104,11 @@ def _schedule_activities(turns: Sequence[TurnWrite], holder: Holder, receipt: Re
             else:
                 receipt.waiting_queues.add(action.queue)
             rows.append(row)
-    heads = {turn.head.pk: turn.head for turn in turns}
-    receipt.taken = _take_on([row for row in rows if row.owner], heads)
-    schedule([row for row in rows if not row.owner])
+    return rows
 
 
-def _take_on(rows: Sequence[ActivityRow], heads: Mapping[int, InstanceHead]) -> list[ClaimedActivity]:
-    """Write activities as held; return them with the keys that the database gave them."""
+def take_on(rows: Sequence[ActivityRow], heads: Mapping[int, InstanceHead]) -> list[ClaimedActivity]:
+    """Write activities that are held; return them with the keys that the database gave them."""
     found = bulk.insert_returning(ActivityTask, ActivityRow._fields, rows, ("instance_id", "task_id", "id"))
     keys = {(instance_pk, task_id): pk for instance_pk, task_id, pk in found}
     return [

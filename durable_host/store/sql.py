@@ -7,6 +7,7 @@ the same for one key and for a thousand, and PostgreSQL keeps the plan, which co
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -101,15 +102,57 @@ def run(sql: str, parameters: Sequence[Any], *, prepare: bool | None = None) -> 
         parameters: as the driver takes them.
         prepare: False for never; None for what ``prepare_threshold`` in the options of the database says.
     """
+    if _Held.statements is not None:
+        _Held.statements.append((sql, parameters))
+        return
     with _executed(sql, parameters, prepare):
         pass
 
 
 def rows(sql: str, parameters: Sequence[Any], *, prepare: bool | None = None) -> list[Row]:
     """Execute one statement as :func:`run` does, and return its rows."""
+    if held := _Held.statements:
+        sql, parameters = _joined(held, sql, parameters)
+        held.clear()
     with _executed(sql, parameters, prepare) as cursor:
         found: list[Row] = cursor.fetchall()
     return found
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Hold back the statements of the block whose rows nobody asks for, and send them with the next one that answers.
+
+    On PostgreSQL they are then one statement, in one round trip, and see the rows as they were before all of them: none
+    may need what another has written. SQLite has no round trips.
+    """
+    if not is_postgresql():
+        yield
+        return
+    held = _Held.statements = []
+    try:
+        yield
+        if held:
+            _Held.statements = None
+            (sql, parameters), *first = reversed(held)
+            run(*_joined([*reversed(first)], sql, parameters))
+    finally:
+        _Held.statements = None
+
+
+class _Holding(threading.local):
+    #: texts with their parameters; None outside of :func:`together`
+    statements: list[tuple[str, Sequence[Any]]] | None = None
+
+
+_Held = _Holding()
+
+
+def _joined(held: Sequence[tuple[str, Sequence[Any]]], sql: str, parameters: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Return one statement that does what was held back, and then answers."""
+    parts = ", ".join(f"held_{number} AS ({text})" for number, (text, _) in enumerate(held))
+    given = [one for _, several in held for one in several]
+    return (f"WITH {parts} {sql}" if parts else sql), [*given, *parameters]
 
 
 def run_for_each(sql: str, parameters: Sequence[Sequence[Any]]) -> None:

@@ -127,7 +127,7 @@ def reach(point: Point) -> None:
 
 def install() -> None:
     """Put the points into the product, in this process."""
-    _after(checkpoint, "_move_on", Point.CHECKPOINT_WRITTEN)
+    _after(checkpoint, "_write", Point.CHECKPOINT_WRITTEN)
     _before(committing, "checkpoint", Point.TURNS_DECIDED)
     _after(committing, "checkpoint", Point.CHECKPOINT_COMMITTED)
     _after(claims, "claim_turns", Point.TURNS_CLAIMED, when=lambda claimed: bool(claimed[0]))

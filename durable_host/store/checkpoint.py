@@ -3,8 +3,8 @@
 1. Lock the instances and compare revisions: a turn whose instance has moved on has lost and leaves no trace.
 2. Remove the activities whose outcomes are recorded: a result that is not the latest delivery's is dropped.
 3. Append history, take the inbox rows.
-4. Write what the turns ask for: activities, timers, sub-orchestrations, messages, waits.
-5. Move the instances on.
+4. Write what the turns ask for: timers, sub-orchestrations, messages, waits, activities.
+5. Move the instances on; last, write the activities that the worker takes at once, whose keys it needs.
 
 Locks are taken in the order of primary keys, instances first, so that two checkpoints never wait for each other.
 """

@@ -232,7 +232,7 @@ def test_it_holds_new_activities_for_as_many_as_there_is_room(bench: Workbench) 
     receipt = checkpoint(decide(bench, "a").turns, [], holder("a", room=3))
     assert [one.attempt for one in receipt.taken] == [1, 1, 1]
     assert receipt.waiting_queues == {"default"}
-    owners = ActivityTask.objects.order_by("pk").values_list("owner", "attempt")
+    owners = ActivityTask.objects.order_by("task_id").values_list("owner", "attempt")
     assert list(owners) == [("a", 1)] * 3 + [("", 0)] * 2
 
 

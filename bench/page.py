@@ -1,6 +1,7 @@
 """``python -m bench.page FILE …``: writes measured figures into docs/performance.md, in place of those that are there.
 
-The files are what ``python -m bench --output FILE`` has written; where two hold the same case, the later counts.
+The files are what ``python -m bench --output FILE`` has written. Each becomes a table of its own, so that nobody is
+held against others of other rounds; a workload that several hold is shown where it comes first.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests.services import PROJECT
@@ -26,18 +27,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Put the figures into the page."""
     parser = argparse.ArgumentParser("python -m bench.page", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    results = Results.load(parser.parse_args(arguments).files)
+    tables = figures([Results.load([file]) for file in parser.parse_args(arguments).files])
     page = _PAGE.read_text()
     between = re.compile(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
-    _PAGE.write_text(between.sub(lambda _: f"{_BEGIN}\n\n{figures(results)}\n\n{_END}", page))
+    _PAGE.write_text(between.sub(lambda _: f"{_BEGIN}\n\n{tables}\n\n{_END}", page))
     return 0
 
 
-def figures(results: Results) -> str:
-    """Return the figures as Markdown."""
-    measured = {case.database for case in results.figures}
-    databases = [one for one in DATABASES if one in measured] or [OWN]
-    content = sections(results, workloads(Sizes()), databases)
+def figures(measured: Iterable[Results]) -> str:
+    """Return the figures of each run of the benchmark as Markdown."""
+    tables, shown = [], set[str]()
+    for results in measured:
+        databases = [one for one in DATABASES if any(case.database == one for case in results.figures)] or [OWN]
+        found = sections(results, workloads(Sizes()), databases)
+        tables.append(_table(results, [section for section in found if section.title not in shown], databases))
+        shown.update(section.title for section in found)
+    return "\n\n".join(tables)
+
+
+def _table(results: Results, content: Sequence[Section], databases: Sequence[str]) -> str:
     commands = " and ".join(f"`{one}`" for one in results.commands)
     lines = [*(f"{line}\n" for line in results.machine), f"By {commands}. {legend(results)}\n"]
     lines += ["| | " + " | ".join(TITLES[one] for one in databases) + " |", "|---|" + "---:|" * len(databases)]

@@ -72,9 +72,17 @@ def test_a_piece_of_a_large_workload_is_held_against_one_of_a_small() -> None:
 
 def test_figures_become_a_table_of_the_page_with_missed_marks_in_bold() -> None:
     results = _results("chains", {HOST: [1.0, 2.0], DBOS: [4.0, 9.0]})
-    page = figures(results)
+    page = figures([results])
     assert "| host | 750 (500–1,000) |" in page
     assert "| → speed ÷ DBOS | 4.25 ≥ 5 **missed** |" in page
+
+
+def test_figures_of_another_run_are_a_table_of_their_own() -> None:
+    peers = _results("chains", {HOST: [1.0, 2.0], DBOS: [4.0, 9.0]})
+    later = _results("chains", {HOST: [100.0, 100.0], DBOS: [100.0, 100.0]})
+    page = figures([peers, later])
+    assert page.count("instances of a chain of 5") == 1
+    assert "4.25 ≥ 5" in page
 
 
 def test_figures_keep_the_digits_that_count() -> None:

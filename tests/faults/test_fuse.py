@@ -36,12 +36,12 @@ def test_who_saw_one_fuse_leaves_the_next_alone(
     fuse.arm(Point.BEFORE_EFFECT, 1, Action.STOP)
     count = Fuse._count_visit
 
-    def overtaken(self: Fuse, point: Point) -> int:
+    def overtaken(self: Fuse, *visited: Point) -> int:
         """While this thread has seen the fuse, another burns it, and the test arms the next."""
         monkeypatch.setattr(Fuse, "_count_visit", count)
-        self.reach(point)
+        self.reach(Point.BEFORE_EFFECT)
         self.arm(Point.AFTER_EFFECT, 1, Action.KILL)
-        return count(self, point)
+        return count(self, *visited)
 
     monkeypatch.setattr(Fuse, "_count_visit", overtaken)
     fuse.reach(Point.BEFORE_EFFECT)

@@ -42,7 +42,7 @@ class HostSettings:
     #: instances that one worker takes into one checkpoint
     turn_batch: int = 100
     #: executions that a worker keeps alive between turns instead of replaying them
-    resident_executions: int = 1000
+    resident_executions: int = 5000
     #: how long a worker may hold an activity without a sign of life
     activity_lease: timedelta = timedelta(seconds=30)
     #: how long a worker may hold an instance for a turn

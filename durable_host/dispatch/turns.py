@@ -108,6 +108,10 @@ class TurnRunner:
         """Primary keys of the instances whose executions are kept."""
         return list(self._resident)
 
+    def __contains__(self, pk: object) -> bool:
+        """Tell whether an instance's execution is kept."""
+        return pk in self._resident
+
     def decide(
         self, claimed: Sequence[ClaimedInstance], outcomes: Sequence[ActivityOutcome], busy: Iterable[int]
     ) -> Batch:

@@ -46,6 +46,19 @@ def insert_returning(
     return sql.rows(_insert_sql(model, columns, answer, skips_taken), [_as_json(columns, given)])
 
 
+def insert_pair(
+    model: type[models.Model], columns: Columns, row: Row, other: type[models.Model], others: Columns, other_row: Row
+) -> bool:
+    """Insert a row and one that refers to it, in one statement of PostgreSQL; tell whether its place was free.
+
+    Args:
+        model, columns, row: as :func:`insert` has them.
+        other, others, other_row: the same of the row that refers to it, by the first of its columns, whose value is
+            not known yet and is left out of the row.
+    """
+    return bool(sql.rows(_insert_pair_sql(model, columns, other, others), [_as_json(columns, [row]), *other_row]))
+
+
 def update(model: type[models.Model], columns: Columns, rows: Sequence[Row]) -> None:
     """Write ``columns[1:]`` of the rows that ``columns[0]``, the primary key, names."""
     if not rows:
@@ -65,7 +78,9 @@ def delete_returning(model: type[models.Model], columns: Columns, rows: Sequence
 
 
 def _as_json(columns: Columns, rows: Sequence[Row]) -> str:
-    return to_json([dict(zip(columns, row, strict=True)) for row in rows]).decode()
+    """Return rows as one JSON text. What is left out is NULL, and costs neither side anything."""
+    given = [{name: value for name, value in zip(columns, row, strict=True) if value is not None} for row in rows]
+    return to_json(given).decode()
 
 
 def _adapted(model: type[models.Model], columns: Columns, rows: Sequence[Row]) -> list[Row]:
@@ -94,6 +109,14 @@ def _insert_sql(model: type[models.Model], columns: Columns, answer: Columns = (
     conflict = " WHERE true ON CONFLICT DO NOTHING" if skips_taken else ""
     returning = f" RETURNING {_names(answer)}" if answer else ""
     return f"INSERT INTO {_table(model)} ({_names(columns)}) {_given(model, columns)}{conflict}{returning}"
+
+
+@lru_cache
+def _insert_pair_sql(model: type[models.Model], columns: Columns, other: type[models.Model], others: Columns) -> str:
+    first = _insert_sql(model, columns, ("id",), True)
+    values = ", ".join(["%s"] * (len(others) - 1))
+    second = f"INSERT INTO {_table(other)} ({_names(others)}) SELECT id, {values} FROM first RETURNING 1"  # noqa: S608
+    return f"WITH first AS ({first}) {second}"
 
 
 @lru_cache

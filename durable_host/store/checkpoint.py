@@ -7,22 +7,25 @@
 5. Move the instances on; last, write the activities that the worker takes at once, whose keys it needs.
 
 Locks are taken in the order of primary keys, instances first, so that two checkpoints never wait for each other.
+
+On PostgreSQL one turn that asks no question is one statement, which checks as it writes, and fails where it has lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db import transaction
+from django.db import DataError, IntegrityError, connection, transaction
 
 from durable_host.conf import host_settings
 from durable_host.core.events import OrchestratorCompleted
 from durable_host.core.failure import FailureDetails
 from durable_host.core.status import FINISHED
-from durable_host.models import EPOCH, ActivityTask, EventWait, HistoryEvent, Instance, PendingEvent
+from durable_host.models import EPOCH, ActivityTask, EventWait, HistoryEvent, Instance
 
 from . import bulk, clock, outbox, sql
 from .rows import append_history, history_rows, inbox_row, send
@@ -32,6 +35,9 @@ from .sql import Statement
 
 def checkpoint(turns: Sequence[TurnWrite], outcomes: Sequence[ActivityOutcome], holder: Holder) -> Receipt:
     """Commit turns, and put outcomes that no turn took into the inboxes of their instances."""
+    if len(turns) == 1 and not outcomes and _fits_one_statement(turns[0]):
+        with suppress(DataError, IntegrityError):  # it has lost, or the database refuses it: the long way tells
+            return _in_one_statement(turns[0], holder)
     receipt = Receipt()
     with transaction.atomic():
         now = clock.now()
@@ -47,17 +53,53 @@ def checkpoint(turns: Sequence[TurnWrite], outcomes: Sequence[ActivityOutcome], 
     return receipt
 
 
-def _write(turns: Sequence[TurnWrite], holder: Holder, receipt: Receipt, now: datetime) -> None:
-    """Write what the turns that have won decided: mostly in one round trip, as the part that answers comes last."""
+def _in_one_statement(turn: TurnWrite, holder: Holder) -> Receipt:
+    """Commit a turn in one round trip: PostgreSQL itself ends the statement if one of the fences finds nothing.
+
+    Raises:
+        DataError: the turn has lost; nothing was written.
+    """
+    receipt = Receipt()
+    _write([turn], holder, receipt, clock.now(), is_fenced=True)
+    return receipt
+
+
+def _fits_one_statement(turn: TurnWrite) -> bool:
+    """Tell whether all that a turn asks for is written without a question."""
+    result, actions = turn.result, turn.actions
+    has_news = turn.head.parent_pk is not None and result.completion is not None
+    begins_to_wait = bool(result.waits) or (result.waits is None and _began_to_wait_for(turn))
+    return (
+        sql.is_postgresql()
+        and not connection.in_atomic_block  # where an error would undo more than the statement
+        and len(turn.outcomes) <= 1
+        and not (actions.messages or actions.children or turn.end_children or has_news or begins_to_wait)
+        and outbox.wants_its_work(result)
+        and result.next_started is None
+    )
+
+
+def _write(
+    turns: Sequence[TurnWrite], holder: Holder, receipt: Receipt, now: datetime, *, is_fenced: bool = False
+) -> None:
+    """Write what the turns that have won decided: mostly in one round trip, as the part that answers comes last.
+
+    Args:
+        turns, holder, receipt, now: what to write, who does, what becomes of it, and when.
+        is_fenced: whether nothing is locked yet, and it is this statement that finds out if the one turn has won.
+    """
     asked = outbox.activities(turns, holder, receipt, now)
     taken = [row for row in asked if row.owner]
     with sql.together():
+        if is_fenced:
+            _raise_fences(turns[0], holder, receipt, bool(taken), now)
         _append_history(turns)
         _take(turns)
         outbox.deliver(turns, holder, receipt, now)
         outbox.schedule([row for row in asked if not row.owner])
         _replace_waits(turns, now)
-        _move_on(turns, holder, receipt, {row.instance_id for row in taken}, now)
+        if not is_fenced:
+            _move_on(turns, holder, receipt, {row.instance_id for row in taken}, now)
         receipt.taken = outbox.take_on(taken, {turn.head.pk: turn.head for turn in turns})
 
 
@@ -147,6 +189,9 @@ def _append_history(turns: Sequence[TurnWrite]) -> None:
 
 
 _DELETE_MESSAGES = Statement("DELETE FROM durable_host_pendingevent WHERE id {in_list}")
+_DELETE_TIMERS = Statement(
+    "DELETE FROM durable_host_pendingevent WHERE instance_id = %s AND generation = %s AND task_id {in_list}"
+)
 _DELETE_OF_EXECUTIONS = Statement(
     "DELETE FROM durable_host_pendingevent WHERE instance_id {in_list} AND generation IS NOT NULL"
 )
@@ -159,9 +204,7 @@ def _take(turns: Sequence[TurnWrite]) -> None:
         _DELETE_MESSAGES.run(inbox_ids)
     for turn in turns:
         if turn.result.cancelled_timers:
-            PendingEvent.objects.filter(
-                instance_id=turn.head.pk, generation=turn.head.generation, task_id__in=turn.result.cancelled_timers
-            ).delete()
+            _DELETE_TIMERS.run(turn.head.pk, turn.head.generation, [*turn.result.cancelled_timers])
     ended = [turn.head.pk for turn in turns if turn.result.completion]
     if ended:
         _DELETE_OF_EXECUTIONS.run(ended)
@@ -178,6 +221,9 @@ def _forget_old_executions(turns: Iterable[TurnWrite]) -> None:
             HistoryEvent.objects.filter(instance_id=turn.head.pk, generation__lt=turn.head.generation).delete()
 
 
+_DELETE_WAITS = Statement("DELETE FROM durable_host_eventwait WHERE instance_id {in_list}")
+
+
 def _replace_waits(turns: Iterable[TurnWrite], now: datetime) -> None:
     began = {turn.head.pk: _began_to_wait_for(turn) for turn in turns}
     for turn in turns:
@@ -187,6 +233,9 @@ def _replace_waits(turns: Iterable[TurnWrite], now: datetime) -> None:
     if not changed:
         return
     pks = [turn.head.pk for turn in changed]
+    if not any(turn.result.waits for turn in changed):
+        _DELETE_WAITS.run(pks)
+        return
     since = {
         (pk, key): at
         for pk, key, at in EventWait.objects.filter(instance_id__in=pks).values_list("instance_id", "name_key", "since")
@@ -248,6 +297,22 @@ def _move_on(
         is_busy = turn.keeps_running or head.pk in busy
         rows.append(_moved(turn, head, holder, is_busy, now))
     bulk.update(Instance, _MOVED, rows)
+
+
+_MOVE_ONE = Statement(
+    f"UPDATE durable_host_instance SET {', '.join(f'{name} = %s' for name in _MOVED[1:])}"  # noqa: S608
+    " WHERE id = %s AND revision = %s RETURNING 1"
+)
+_REMOVE_ONE = Statement("DELETE FROM durable_host_activitytask WHERE id = %s AND attempt = %s RETURNING 1")
+
+
+def _raise_fences(turn: TurnWrite, holder: Holder, receipt: Receipt, has_taken: bool, now: datetime) -> None:
+    """Move one instance on if it is as the turn found it, and remove the activities whose outcomes still count."""
+    head = receipt.committed[turn.head.pk] = next_head(turn)
+    key, *moved = _moved(turn, head, holder, turn.keeps_running or has_taken, now)
+    _MOVE_ONE.must_hit(*moved, key, turn.head.revision)
+    for outcome in turn.outcomes:
+        _REMOVE_ONE.must_hit(*outcome.activity.delivery)
 
 
 def next_head(turn: TurnWrite) -> InstanceHead:

@@ -6,8 +6,9 @@ Claims only save effort: the fences in :mod:`checkpoint` decide.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from django.db.models import F
@@ -19,12 +20,14 @@ from durable_host.models import EPOCH, ActivityTask, Instance
 from . import clock
 from .rows import INBOX_COLUMNS, inbox_event
 from .shapes import SHARED_TRIES, ClaimedActivity, ClaimedInstance, InstanceHead
-from .sql import Statement, as_time
+from .sql import Row, Statement, as_time, is_postgresql
 
 #: oldest messages whose receivers are looked at, for each instance that is wanted
 _WINDOW = 2
 #: messages that are looked at without asking first whether their receivers are free
 _FEW = 20
+#: one place of so many is for those that wait longest, whoever has them at hand: else a flood would leave them aside
+_SHARE_OF_OTHERS = 10
 #: messages that the turns of one batch take together
 _MOST_MESSAGES = 10_000
 #: suspects that are tried together, by the tries that they have had; from :data:`SHARED_TRIES` on, each alone
@@ -47,6 +50,8 @@ HEAD_COLUMNS = (
     "created_at",
     "scheduled_at",
 )
+
+_MESSAGE_COLUMNS = ("id", "instance_id", "generation", "visible_at", *INBOX_COLUMNS)
 
 #: Tries of a message's receiver; none where it is of another hub, or not free. The key alone finds it: with a condition
 #: on the hub, PostgreSQL reads the whole hub for each message as long as nobody has analyzed the table.
@@ -71,8 +76,28 @@ _CLAIM = Statement(
     "UPDATE durable_host_instance SET owner = %s, available_at = %s, turn_attempts = turn_attempts + 1"  # noqa: S608
     " WHERE id {in_query}"
     "  SELECT id FROM durable_host_instance WHERE id {in_list} AND (available_at <= %s OR owner = %s)"
-    "  ORDER BY updated_at, id LIMIT %s {skip_locked}"
+    "  ORDER BY id {in_list} DESC, updated_at, id LIMIT %s {skip_locked}"
     f"{{end_query}} RETURNING updated_at, turn_attempts, {', '.join(HEAD_COLUMNS)}"
+)
+#: PostgreSQL looks, claims and answers in one round trip: all messages, if they are few, each with its receiver as it
+#: is now and the revision that it had when the messages were read. It claims nothing where there are many messages, or
+#: suspects among the receivers.
+_CLAIM_OF_FEW = Statement(
+    "WITH message AS MATERIALIZED ("  # noqa: S608
+    f"  SELECT {', '.join(_MESSAGE_COLUMNS)}, ({_TRIES}) AS tries"
+    "  FROM durable_host_pendingevent AS message WHERE visible_at <= %s ORDER BY visible_at, id LIMIT %s"
+    "), claimed AS ("
+    "  UPDATE durable_host_instance SET owner = %s, available_at = %s, turn_attempts = turn_attempts + 1"
+    "  WHERE id {in_query}"
+    "   SELECT id FROM durable_host_instance"
+    "   WHERE id {in_query} SELECT instance_id FROM message WHERE tries = 0 {end_query}"
+    "   AND (available_at <= %s OR owner = %s)"
+    "   AND (SELECT count(*) < %s AND max(tries) = 0 FROM message)"
+    "   ORDER BY updated_at, id LIMIT %s {skip_locked}"
+    f"  {{end_query}} RETURNING updated_at, turn_attempts, {', '.join(HEAD_COLUMNS)}, ("
+    "   SELECT seen.revision FROM durable_host_instance AS seen WHERE seen.id = durable_host_instance.id) AS seen"
+    f") SELECT message.*, claimed.* FROM message LEFT JOIN claimed ON claimed.id = message.instance_id"
+    "  ORDER BY message.visible_at, message.id"
 )
 _DROP = Statement(
     "DELETE FROM durable_host_pendingevent WHERE id {in_list}"
@@ -80,33 +105,90 @@ _DROP = Statement(
 )
 
 
-def claim_turns(hub: str, worker: str, *, limit: int, lease: timedelta) -> tuple[list[ClaimedInstance], bool]:
+def claim_turns(
+    hub: str, worker: str, *, limit: int, lease: timedelta, at_hand: Container[int] = ()
+) -> tuple[list[ClaimedInstance], bool]:
     """Hold instances that have messages; return them and whether more wait.
 
-    Those with the oldest messages are looked at, as many as are worth it, and of them the least recently served come
-    first. Instances that another worker holds are passed over. Messages to finished instances are dropped. Suspects,
-    whose last claim ended without a turn, are taken apart from others, a few at a time and then each alone: what kills
-    a worker shall not take others with it (docs/decisions/0008).
+    Those with the oldest messages are looked at, as many as are worth it; of them the worker prefers those that it has
+    at hand, but for a tenth of its places, and then the least recently served. Instances that another worker holds are
+    passed over. Messages to finished instances are dropped. Suspects, whose last claim ended without a turn, are taken
+    apart from others, a few at a time and then each alone: what kills a worker shall not take others with it
+    (docs/decisions/0008).
+
+    Args:
+        hub: task hub.
+        worker: who holds them from now on.
+        limit: how many at most.
+        lease: for how long.
+        at_hand: primary keys of instances that cost this worker no replay.
     """
-    now = clock.now()
-    receivers, has_others = _receivers(hub, worker, now, limit * _WINDOW)
-    for together in _batches(receivers):
-        if found := sorted(_CLAIM.rows(worker, now + lease, together, now, worker, limit)):
-            break
-    else:  # mostly there is nothing: one cheap question, and no transaction
-        return [], False
-    batch = [(_head(columns), attempts) for _, attempts, *columns in found]
-    inbox = _read_inbox({head.pk: head.generation for head, _ in batch}, now)
+    claim = _Claim(hub, worker, clock.now(), limit, lease)
+    taken = (_claim_of_few(claim) if is_postgresql() else None) or _claim_of_many(claim, at_hand)
     claimed = [
         ClaimedInstance(head, box.events, box.ids, attempts, box.problem)
-        for head, attempts in batch
-        for box in [inbox[head.pk]]
+        for head, attempts in taken.heads
+        for box in [taken.inbox[head.pk]]
         if (box.events or box.problem) and head.status not in FINISHED
     ]
-    if len(claimed) < len(found):
-        kept = {claim.head.pk for claim in claimed}
-        _leave([head for head, _ in batch if head.pk not in kept], inbox, worker)
-    return claimed, len(together) < len(receivers) or len(found) == limit or has_others
+    if len(claimed) < len(taken.heads):
+        kept = {one.head.pk for one in claimed}
+        _leave([head for head, _ in taken.heads if head.pk not in kept], taken.inbox, worker)
+    return claimed, taken.has_more
+
+
+class _Claim(NamedTuple):
+    """Who claims, when, how many at most, and for how long."""
+
+    hub: str
+    worker: str
+    now: datetime
+    limit: int
+    lease: timedelta
+
+
+class _Taken(NamedTuple):
+    """What a claim has taken, whatever comes of it."""
+
+    #: each with its number of tries, this one included
+    heads: Sequence[tuple[InstanceHead, int]] = ()
+    inbox: Mapping[int, _Inbox] = MappingProxyType({})
+    has_more: bool = False
+
+
+def _claim_of_few(claim: _Claim) -> _Taken | None:
+    """Claim in one statement; None where there is too much for it, and nothing was claimed."""
+    hub, worker, now, limit, lease = claim
+    receivers = now, worker, _FEW, limit
+    rows = _CLAIM_OF_FEW.rows(hub, now, worker, now, _FEW, worker, now + lease, *receivers)
+    tries = len(_MESSAGE_COLUMNS)
+    if len(rows) == _FEW or any(row[tries] for row in rows):
+        return None
+    found = {row[1]: row[tries + 1 :] for row in rows if row[tries + 1] is not None}
+    heads = _heads(columns[:-1] for columns in found.values())
+    generations = {head.pk: head.generation for head, _ in heads}
+    inbox = _inboxes(generations, (row[:tries] for row in rows if row[1] in found))
+    # Somebody may have taken messages and moved on after they were read, and before the claim.
+    if late := {head.pk: head.generation for head, _ in heads if head.revision != found[head.pk][-1]}:
+        inbox |= _read_inbox(late, now)
+    return _Taken(heads, inbox, len(found) == limit)
+
+
+def _claim_of_many(claim: _Claim, at_hand: Container[int]) -> _Taken:
+    hub, worker, now, limit, lease = claim
+    receivers, has_others = _receivers(hub, worker, now, limit * _WINDOW)
+    for together in _batches(receivers):
+        preferred = [pk for pk in together if pk in at_hand][: limit - limit // _SHARE_OF_OTHERS]
+        if found := _CLAIM.rows(worker, now + lease, together, now, worker, preferred, limit):
+            heads = _heads(found)
+            inbox = _read_inbox({head.pk: head.generation for head, _ in heads}, now)
+            return _Taken(heads, inbox, len(together) < len(receivers) or len(found) == limit or has_others)
+    return _Taken()  # mostly there is nothing: one cheap question, and no transaction
+
+
+def _heads(rows: Iterable[Row]) -> list[tuple[InstanceHead, int]]:
+    """Return who was claimed, with the number of tries, least recently served first."""
+    return [(_head(columns), attempts) for _, attempts, *columns in sorted(rows)]
 
 
 def _leave(heads: Collection[InstanceHead], inbox: Mapping[int, _Inbox], worker: str) -> None:
@@ -211,7 +293,7 @@ def load_heads(pks: Iterable[int]) -> dict[int, InstanceHead]:
 
 _READ_INBOX = Statement(
     "SELECT message.* FROM {for_each} ("  # noqa: S608
-    f"  SELECT id, instance_id, generation, visible_at, {', '.join(INBOX_COLUMNS)} FROM durable_host_pendingevent"
+    f"  SELECT {', '.join(_MESSAGE_COLUMNS)} FROM durable_host_pendingevent"
     "   WHERE instance_id {is_it} AND visible_at <= %s ORDER BY visible_at, id LIMIT %s"
     ") AS message ORDER BY visible_at, id LIMIT %s"
 )
@@ -232,12 +314,17 @@ def _read_inbox(generations: dict[int, int], now: datetime) -> dict[int, _Inbox]
 
     Of a flood there is one part, as it must fit into memory; the next turns take the rest.
     """
+    most = _MOST_MESSAGES
+    return _inboxes(generations, _READ_INBOX.rows(list(generations), now, most, most))
+
+
+def _inboxes(generations: Mapping[int, int], messages: Iterable[Sequence[Any]]) -> dict[int, _Inbox]:
+    """Sort messages, oldest first, given their :data:`_MESSAGE_COLUMNS`."""
     ids: dict[int, list[int]] = defaultdict(list)
     arrived: dict[int, list[Event]] = defaultdict(list)
     due: dict[int, deque[Event]] = defaultdict(deque)
     problems: dict[int, str] = {}
-    most = _MOST_MESSAGES
-    for row_id, pk, generation, visible_at, *columns in _READ_INBOX.rows(list(generations), now, most, most):
+    for row_id, pk, generation, visible_at, *columns in messages:
         ids[pk].append(row_id)
         if generation is None or generation == generations[pk]:
             events = arrived[pk] if as_time(visible_at) == EPOCH else due[pk]

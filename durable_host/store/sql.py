@@ -10,12 +10,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any, TypeVar
 
+import psycopg
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from psycopg import Cursor
+from psycopg.adapt import AdaptersMap
+from psycopg.pq import Format
 from pydantic_core import to_json
 
 Row = tuple[Any, ...]
@@ -55,6 +59,19 @@ class Statement:
     def rows(self, *parameters: Any) -> list[Row]:
         """Execute it and return its rows."""
         return self._execute(rows, parameters)
+
+    def must_hit(self, *parameters: Any) -> None:
+        """Execute it within :func:`together`, on PostgreSQL, as a fence: without a row the block comes to nothing.
+
+        Its text ends in RETURNING. DataError is raised where the block is sent.
+
+        Raises:
+            RuntimeError: there is no block.
+        """
+        if _Held.block is None:
+            raise RuntimeError("A fence stands only within together(), on PostgreSQL.")
+        _Held.block.fences.append(len(_Held.block.statements))
+        self.run(*parameters)
 
     def _execute(self, execute: Callable[..., T], parameters: Sequence[Any]) -> T:
         if is_postgresql():
@@ -102,8 +119,8 @@ def run(sql: str, parameters: Sequence[Any], *, prepare: bool | None = None) -> 
         parameters: as the driver takes them.
         prepare: False for never; None for what ``prepare_threshold`` in the options of the database says.
     """
-    if _Held.statements is not None:
-        _Held.statements.append((sql, parameters))
+    if _Held.block is not None:
+        _Held.block.statements.append((sql, parameters))
         return
     with _executed(sql, parameters, prepare):
         pass
@@ -111,12 +128,13 @@ def run(sql: str, parameters: Sequence[Any], *, prepare: bool | None = None) -> 
 
 def rows(sql: str, parameters: Sequence[Any], *, prepare: bool | None = None) -> list[Row]:
     """Execute one statement as :func:`run` does, and return its rows."""
-    if held := _Held.statements:
-        sql, parameters = _joined(held, sql, parameters)
-        held.clear()
-    with _executed(sql, parameters, prepare) as cursor:
-        found: list[Row] = cursor.fetchall()
-    return found
+    block = _Held.block
+    if block is None or not block.statements:
+        with _executed(sql, parameters, prepare) as cursor:
+            return list(cursor.fetchall())
+    is_fenced = bool(block.fences)
+    with _executed(*block.emptied_into(sql, parameters), prepare) as cursor:
+        return [row[:-1] for row in cursor.fetchall()] if is_fenced else list(cursor.fetchall())
 
 
 @contextmanager
@@ -129,30 +147,63 @@ def together() -> Iterator[None]:
     if not is_postgresql():
         yield
         return
-    held = _Held.statements = []
+    block = _Held.block = _Block()
     try:
         yield
-        if held:
-            _Held.statements = None
-            (sql, parameters), *first = reversed(held)
-            run(*_joined([*reversed(first)], sql, parameters))
+        if block.statements:
+            _Held.block = None
+            with _executed(*block.emptied(), None):
+                pass
     finally:
-        _Held.statements = None
+        _Held.block = None
+
+
+@dataclass(slots=True)
+class _Block:
+    """Statements that are held back, and become one."""
+
+    #: texts with their parameters
+    statements: list[tuple[str, Sequence[Any]]] = field(default_factory=list)
+    #: places of those that must answer a row
+    fences: list[int] = field(default_factory=list)
+
+    def emptied_into(self, sql: str, parameters: Sequence[Any]) -> tuple[str, list[Any]]:
+        """Return one statement that does what was held back, and then answers; each row ends in the fences' column."""
+        if self.fences:
+            parts, given = self._parts(("answer", sql, parameters))
+            return f"WITH {parts} SELECT answer.*, {self._fence} FROM answer", given  # noqa: S608
+        parts, given = self._parts()
+        return f"WITH {parts} {sql}", [*given, *parameters]
+
+    def emptied(self) -> tuple[str, list[Any]]:
+        """Return one statement that does what was held back."""
+        if self.fences:
+            parts, given = self._parts()
+            return f"WITH {parts} SELECT {self._fence}", given
+        sql, parameters = self.statements.pop()
+        return self.emptied_into(sql, parameters) if self.statements else (sql, [*parameters])
+
+    @property
+    def _fence(self) -> str:
+        """An error where a row is missing, as SQL has no other way to raise one. Fences are asked in their order."""
+        held = " AND ".join(f"EXISTS (SELECT 1 FROM held_{place})" for place in self.fences)  # noqa: S608
+        return f"1 / CASE WHEN {held} THEN 1 ELSE 0 END"
+
+    def _parts(self, *last: tuple[str, str, Sequence[Any]]) -> tuple[str, list[Any]]:
+        named = [(f"held_{place}", *statement) for place, statement in enumerate(self.statements)]
+        named += last
+        self.statements = []
+        return (
+            ", ".join(f"{name} AS ({text})" for name, text, _ in named),
+            [one for _, _, several in named for one in several],
+        )
 
 
 class _Holding(threading.local):
-    #: texts with their parameters; None outside of :func:`together`
-    statements: list[tuple[str, Sequence[Any]]] | None = None
+    block: _Block | None = None
 
 
 _Held = _Holding()
-
-
-def _joined(held: Sequence[tuple[str, Sequence[Any]]], sql: str, parameters: Sequence[Any]) -> tuple[str, list[Any]]:
-    """Return one statement that does what was held back, and then answers."""
-    parts = ", ".join(f"held_{number} AS ({text})" for number, (text, _) in enumerate(held))
-    given = [one for _, several in held for one in several]
-    return (f"WITH {parts} {sql}" if parts else sql), [*given, *parameters]
 
 
 def run_for_each(sql: str, parameters: Sequence[Sequence[Any]]) -> None:
@@ -168,8 +219,25 @@ def _executed(sql: str, parameters: Sequence[Any], prepare: bool | None) -> Iter
         if not is_postgresql():
             yield raw.execute(sql.replace("%s", "?"), parameters)
             return
-        with Cursor(raw) as cursor:
+        with _Cursor(raw) as cursor:
             yield cursor.execute(sql, parameters, prepare=prepare)
+
+
+class _Cursor(Cursor[Row]):
+    """A cursor whose times are read by psycopg's own loader: Django's is in Python, and takes ten times as long."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """How values are written and read."""
+        return _adapters()
+
+
+@cache
+def _adapters() -> AdaptersMap:
+    adapters = AdaptersMap(connections[DEFAULT_DB_ALIAS].connection.adapters)
+    if loader := psycopg.adapters.get_loader(psycopg.adapters.types["timestamptz"].oid, Format.TEXT):
+        adapters.register_loader("timestamptz", loader)
+    return adapters
 
 
 @contextmanager
@@ -202,8 +270,12 @@ def as_time(value: datetime) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+@lru_cache(1000)
 def as_text(value: datetime) -> str:
-    """Return a time as Django has SQLite store it. Its own way there takes a fifth of a turn."""
+    """Return a time as Django has SQLite store it. Its own way there takes a fifth of a turn.
+
+    Most times of a checkpoint are a few, again and again.
+    """
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
 
 

@@ -14,13 +14,13 @@ from durable_host.conf import host_settings
 from durable_host.core.errors import InstanceAlreadyExistsError
 from durable_host.core.events import ExecutionStarted
 from durable_host.core.status import RuntimeStatus
-from durable_host.models import EPOCH, Instance
+from durable_host.models import EPOCH, Instance, PendingEvent
 
 from . import bulk, clock
 from .purging import delete_instances
-from .rows import inbox_row, send
+from .rows import InboxRow, inbox_row, send
 from .shapes import InstanceHead, NewInstance, Wake
-from .sql import Statement
+from .sql import Statement, is_postgresql
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,19 @@ def start_all(hub: str, instances: Sequence[NewInstance]) -> Wake:
     Raises:
         InstanceAlreadyExistsError: an unfinished instance has one of the ids.
     """
-    with transaction.atomic():
-        for instance_id, status in start_instances(hub, instances).items():
-            raise InstanceAlreadyExistsError(instance_id, status)
+    if not (len(instances) == 1 and is_postgresql() and _start_at_once(hub, instances[0])):
+        with transaction.atomic():
+            for instance_id, status in start_instances(hub, instances).items():
+                raise InstanceAlreadyExistsError(instance_id, status)
     return Wake(frozenset({host_settings().turn_queue}))
+
+
+def _start_at_once(hub: str, new: NewInstance) -> bool:
+    """Write one instance in one round trip; False where its id is in use, and nothing was written."""
+    now = clock.now()
+    _, *message = _first_message(0, new, None, now)
+    row = _instance_row(hub, new, None, now)
+    return bulk.insert_pair(Instance, InstanceRow._fields, row, PendingEvent, InboxRow._fields, message)
 
 
 def start_instances(
@@ -83,18 +92,7 @@ def insert_instances(
     answer = ("instance_id", "id")
     found = bulk.insert_returning(Instance, InstanceRow._fields, rows, answer, skips_taken=skips_taken)
     keys: dict[str, int] = dict(found)
-    send(
-        [
-            inbox_row(
-                keys[new.instance_id],
-                _started(new, link, now),
-                generation=0,
-                visible_at=new.start_at if new.start_at and new.start_at > now else EPOCH,
-            )
-            for new, link in linked
-            if new.instance_id in keys
-        ]
-    )
+    send([_first_message(keys[new.instance_id], new, link, now) for new, link in linked if new.instance_id in keys])
     return keys.keys()
 
 
@@ -153,6 +151,11 @@ def _instance_row(hub: str, new: NewInstance, link: ParentLink | None, now: date
         parent_generation=link.head.generation if link else None,
         parent_task_id=link.task_id if link else None,
     )
+
+
+def _first_message(pk: int, new: NewInstance, link: ParentLink | None, now: datetime) -> InboxRow:
+    visible_at = new.start_at if new.start_at and new.start_at > now else EPOCH
+    return inbox_row(pk, _started(new, link, now), generation=0, visible_at=visible_at)
 
 
 def _started(new: NewInstance, link: ParentLink | None, now: datetime) -> ExecutionStarted:

@@ -137,6 +137,7 @@ def install() -> None:
     _before(ActivityPool, "_finish", Point.OUTCOME_KNOWN)
     _after(ActivityPool, "_finish", Point.OUTCOME_HANDED_OVER)
     _after(starting, "start_instances", Point.START_WRITTEN)
+    _before(starting, "_start_at_once", Point.START_WRITTEN)  # which writes and commits in one
     _after(starting, "start_all", Point.START_COMMITTED)
     _after(operations, "send", Point.EVENT_WRITTEN)
     _after(operations, "raise_event", Point.EVENT_COMMITTED)

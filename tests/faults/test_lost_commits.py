@@ -15,6 +15,7 @@ from django.db import OperationalError, connection, transaction
 from durable_host import OrchestrationContext
 from durable_host.dispatch import committing, doorbell
 from durable_host.dispatch.host import Host
+from durable_host.store import checkpoint as store_checkpoint
 from durable_host.store.checkpoint import checkpoint
 from tests.faults.histories import assert_whole
 from tests.recovery import Recovery
@@ -49,14 +50,14 @@ def cut_off() -> None:
             other.execute("SELECT pg_terminate_backend(%s)", [info.backend_pid])
 
 
-def before_the_commit(commit: Callable[[], None]) -> None:
+def before_the_commit(commit: Callable[[], object]) -> None:
     cut_off()
     if connection.vendor == "sqlite":
         raise OperationalError("disk I/O error")
     commit()
 
 
-def after_the_commit(commit: Callable[[], None]) -> None:
+def after_the_commit(commit: Callable[[], object]) -> None:
     commit()
     cut_off()
     raise OperationalError("server closed the connection unexpectedly")
@@ -77,7 +78,7 @@ def at_work(host: Host) -> Iterator[None]:
 @pytest.mark.parametrize("lose", [before_the_commit, after_the_commit])
 @pytest.mark.case(10)
 def test_a_turn_whose_commit_is_in_doubt_is_there_once(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch, lose: Callable[[Callable[[], None]], None], recovery: Recovery
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, lose: Callable[[Callable[[], object]], None], recovery: Recovery
 ) -> None:
     revisions = []
 
@@ -86,9 +87,10 @@ def test_a_turn_whose_commit_is_in_doubt_is_there_once(
         revisions.append(row_of("one").revision)
         if len(revisions) % 2 == 0:
             return checkpoint(*args)
-        commit = connection.commit
+        commit, in_one = connection.commit, store_checkpoint._in_one_statement
         with monkeypatch.context() as patch:
             patch.setattr(connection, "commit", lambda: lose(commit))
+            patch.setattr(store_checkpoint, "_in_one_statement", lambda *given: lose(lambda: in_one(*given)))
             return checkpoint(*args)
 
     monkeypatch.setattr(committing, "checkpoint", doubtful)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection, connections, transaction
 
 from durable_host import OrchestrationContext, RuntimeStatus
 from durable_host.conf import host_settings
@@ -16,9 +19,10 @@ from durable_host.dispatch.turns import Batch, TurnRunner
 from durable_host.dispatch.witness import Witness
 from durable_host.models import ActivityTask, HistoryEvent, Instance
 from durable_host.store import checkpoint as store_checkpoint
-from durable_host.store import claims, clock, stalls
+from durable_host.store import claims, clock, sql, stalls
 from durable_host.store.checkpoint import checkpoint
 from durable_host.store.shapes import ActivityOutcome, ClaimedActivity, Holder
+from tests.services import wait_until
 from tests.store.conftest import MovingClock
 from tests.store.workbench import STORE, Workbench, assert_gap_free, assert_nothing_is_left, row_counts, row_of
 
@@ -182,7 +186,7 @@ def test_it_drops_the_outcome_of_an_instance_that_is_over(bench: Workbench, end:
     assert_nothing_is_left()
 
 
-@pytest.mark.parametrize("step", ["_append_history", "_take", "_replace_waits", "_move_on"])
+@pytest.mark.parametrize("step", ["_append_history", "_take", "_replace_waits", "_moved"])
 @pytest.mark.case(1)
 def test_it_leaves_nothing_of_a_turn_that_breaks_before_its_commit(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, step: str
@@ -258,3 +262,103 @@ def test_it_sets_aside_only_the_turn_that_the_database_refuses(
     bench.run()
     assert bench.output("i2") == [10, 20]
     assert_gap_free("i2")
+
+
+def test_a_turn_leaves_nothing_whose_outcome_another_delivery_has_overtaken(
+    bench: Workbench, moving_clock: MovingClock
+) -> None:
+    id_ = bench.client.start_new("two_steps")
+    checkpoint(decide(bench, "a").turns, [], holder("a"))
+    early = take_activity("a")
+    bench.client.raise_event(id_, "whatever")
+    taken = decide(bench, "a", [outcome(early, '"stale"')])
+    moving_clock.advance(seconds=11)
+    late = take_activity("b")
+    before = row_counts()
+    receipt = checkpoint(taken.turns, [], holder("a"))
+    assert (receipt.lost, receipt.late) == ({row_of(id_).pk}, [early])
+    assert row_counts() == before
+    claims.release_instances(receipt.lost, "a")
+    checkpoint([], [outcome(late, '"fresh"')], holder("b"))
+    bench.run()
+    assert bench.output(id_) == ["fresh", 20]
+    assert_gap_free(id_)
+
+
+# --- PostgreSQL, where a claim is one statement, and so is the checkpoint of one turn ---------------------------------
+
+ON_POSTGRESQL = pytest.mark.skipif(not sql.is_postgresql(), reason="of PostgreSQL alone")
+
+
+@contextmanager
+def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Give the statements that are sent meanwhile, and let none of Django's own be among them."""
+    sent: list[str] = []
+    execute = sql._executed
+
+    def keep(text: str, *more: Any) -> Any:
+        sent.append(text)
+        return execute(text, *more)
+
+    def refuse(*query: Any) -> None:
+        raise AssertionError(f"sent by Django: {query}")
+
+    with monkeypatch.context() as patch, connection.execute_wrapper(refuse):
+        patch.setattr(sql, "_executed", keep)
+        yield sent
+
+
+@ON_POSTGRESQL
+def test_a_start_a_claim_and_a_step_are_one_statement_each(
+    bench: Workbench, moving_clock: MovingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with statements(monkeypatch) as sent:
+        id_ = bench.client.start_new("two_steps")
+        assert len(sent) == 1
+        first = decide(bench, "a")
+        assert len(sent) == 2
+        (activity,) = checkpoint(first.turns, [], holder("a", room=1)).taken
+        assert len(sent) == 3
+    bench.client.raise_event(id_, "whatever")
+    second = decide(bench, "a", [outcome(activity)])
+    with statements(monkeypatch) as sent:
+        (activity,) = checkpoint(second.turns, [], holder("a", room=1)).taken
+        assert len(sent) == 1
+    checkpoint([], [outcome(activity, "20")], holder("a"))
+    moving_clock.advance(seconds=11)  # "a" leaves the rest
+    bench.run()
+    assert bench.output(id_) == [10, 20]
+    assert_gap_free(id_)
+    assert_nothing_is_left()
+
+
+@ON_POSTGRESQL
+def test_a_claim_delivers_nothing_that_another_turn_took_while_it_looked(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: a claim that has begun to read the first message of an instance, and holds nothing yet
+    id_ = bench.client.start_new("two_steps")
+    text, read = claims._CLAIM_OF_FEW._text, "WHERE visible_at <= %s"
+    halted = text.replace(read, f"{read} AND pg_advisory_xact_lock(7) IS NOT NULL", 1)
+    monkeypatch.setattr(claims, "_CLAIM_OF_FEW", sql.Statement(halted))
+
+    def claim() -> Any:
+        try:
+            return claims.claim_turns("default", "b", limit=10, lease=LEASE)
+        finally:
+            connections.close_all()
+
+    with connection.cursor() as cursor, ThreadPoolExecutor(1) as other:
+        cursor.execute("SELECT pg_advisory_lock(7)")
+        late = other.submit(claim)
+        halts = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        wait_until(lambda: bool(sql.rows(halts, [])), "the claim to be halted")
+        # when: another worker's turn takes that message before it goes on
+        checkpoint(decide(bench, "a").turns, [], holder("a"))
+        cursor.execute("SELECT pg_advisory_unlock(7)")
+        # then: it has nothing and holds nothing
+        assert late.result() == ([], False)
+    assert row_of(id_).owner == ""
+    bench.run()
+    assert bench.output(id_) == [10, 20]
+    assert_gap_free(id_)

@@ -9,14 +9,15 @@ from django.db import DataError, IntegrityError
 from durable_host.conf import HostSettings
 from durable_host.store import stalls
 from durable_host.store.checkpoint import checkpoint
-from durable_host.store.shapes import Holder, Receipt, Stall
+from durable_host.store.shapes import Holder, Receipt, Stall, Wake
 
+from . import doorbell
 from .reporter import Reporter
 from .turns import Batch
 
 
 class Committer:
-    """Commits the batches of one worker and reports them.
+    """Commits the batches of one worker, tells whoever waits for an end, and reports them.
 
     Args:
         name: name of the worker.
@@ -45,7 +46,10 @@ class Committer:
             self._set_aside(stall)
         began = time.monotonic()
         receipt = self._checkpoint(batch, holder)
-        self._reporter.commit(batch, receipt, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        ended = frozenset(head.instance_id for head in receipt.committed.values() if head.status.is_finished)
+        doorbell.ring(Wake(ended=ended))  # first of all: somebody may wait for it
+        self._reporter.commit(batch, receipt, seconds)
         return receipt
 
     def _checkpoint(self, batch: Batch, holder: Holder) -> Receipt:

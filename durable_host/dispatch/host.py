@@ -296,8 +296,7 @@ class Host:
         queues = set(receipt.waiting_queues)
         if receipt.has_messages and not self.runs_turns:
             queues.add(self._settings.turn_queue)
-        ended = frozenset(head.instance_id for head in receipt.committed.values() if head.status.is_finished)
-        doorbell.ring(Wake(frozenset(queues), frozenset(receipt.owners - {self.name}), ended))
+        doorbell.ring(Wake(frozenset(queues), frozenset(receipt.owners - {self.name})))
 
     def _claim_activities(self) -> bool:
         """Take activities that nobody holds; tell whether there is more to do at once."""

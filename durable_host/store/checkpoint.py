@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -35,6 +34,8 @@ from .sql import Statement
 
 def checkpoint(turns: Sequence[TurnWrite], outcomes: Sequence[ActivityOutcome], holder: Holder) -> Receipt:
     """Commit turns, and put outcomes that no turn took into the inboxes of their instances."""
+    for turn in turns:
+        turn.prepare()
     if len(turns) == 1 and not outcomes and _fits_one_statement(turns[0]):
         with suppress(DataError, IntegrityError):  # it has lost, or the database refuses it: the long way tells
             return _in_one_statement(turns[0], holder)
@@ -292,8 +293,7 @@ def _move_on(
     """Write the instances' new state; those that are busy stay with their worker."""
     rows = []
     for turn in turns:
-        head = next_head(turn)
-        receipt.committed[head.pk] = head
+        head = receipt.committed[turn.head.pk] = turn.next_head
         is_busy = turn.keeps_running or head.pk in busy
         rows.append(_moved(turn, head, holder, is_busy, now))
     bulk.update(Instance, _MOVED, rows)
@@ -308,29 +308,11 @@ _REMOVE_ONE = Statement("DELETE FROM durable_host_activitytask WHERE id = %s AND
 
 def _raise_fences(turn: TurnWrite, holder: Holder, receipt: Receipt, has_taken: bool, now: datetime) -> None:
     """Move one instance on if it is as the turn found it, and remove the activities whose outcomes still count."""
-    head = receipt.committed[turn.head.pk] = next_head(turn)
+    head = receipt.committed[turn.head.pk] = turn.next_head
     key, *moved = _moved(turn, head, holder, turn.keeps_running or has_taken, now)
     _MOVE_ONE.must_hit(*moved, key, turn.head.revision)
     for outcome in turn.outcomes:
         _REMOVE_ONE.must_hit(*outcome.activity.delivery)
-
-
-def next_head(turn: TurnWrite) -> InstanceHead:
-    """Return the head of the instance after its turn."""
-    head, result = turn.head, turn.result
-    moved = replace(
-        head,
-        status=result.status,
-        revision=head.revision + 1,
-        next_sequence=head.next_sequence + len(result.events),
-        history_bytes=head.history_bytes if result.history_bytes is None else result.history_bytes,
-        # an execution that has not set one shows what the one before it showed
-        custom_status=head.custom_status if result.custom_status is None else result.custom_status,
-    )
-    if result.next_started is None:
-        return moved
-    version = result.next_started.version
-    return replace(moved, generation=head.generation + 1, next_sequence=0, history_bytes=None, version=version)
 
 
 def _moved(turn: TurnWrite, head: InstanceHead, holder: Holder, is_busy: bool, now: datetime) -> bulk.Row:

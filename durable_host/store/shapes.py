@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -128,6 +128,28 @@ class TurnWrite:
     def records(self) -> tuple[Record, ...]:
         """The turn's events as history stores them, and as telemetry is told of them."""
         return tuple(to_record(event) for event in self.result.events)
+
+    @cached_property
+    def next_head(self) -> InstanceHead:
+        """The head of the instance after its turn."""
+        head, result = self.head, self.result
+        moved = replace(
+            head,
+            status=result.status,
+            revision=head.revision + 1,
+            next_sequence=head.next_sequence + len(result.events),
+            history_bytes=head.history_bytes if result.history_bytes is None else result.history_bytes,
+            # an execution that has not set one shows what the one before it showed
+            custom_status=head.custom_status if result.custom_status is None else result.custom_status,
+        )
+        if result.next_started is None:
+            return moved
+        version = result.next_started.version
+        return replace(moved, generation=head.generation + 1, next_sequence=0, history_bytes=None, version=version)
+
+    def prepare(self) -> None:
+        """Make what takes long to make: nobody shall wait for it while a checkpoint holds locks."""
+        _ = self.records, self.next_head
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The bells that rang for a host and that it has not answered yet."""
+"""The bells that rang for a host and that it has not answered yet, and those by which it calls others."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from . import doorbell
 #: seconds that a busy host keeps a bell. It looks for work anyway, and what RQ does between two bells takes as long as
 #: a few turns; whoever is idle hears the next bell.
 _BUSY = 0.05
+#: seconds between two calls for help in one flood: whoever has come needs no other, and each waits for Redis
+_CALL = 0.1
 
 
 class HeldBells:
@@ -28,6 +30,15 @@ class HeldBells:
         self._since = 0.0
         #: whether another worker was told of the bells that this one keeps
         self._has_passed_on = False
+        #: not before, on the monotonic clock
+        self._next_call = 0.0
+
+    def call(self) -> None:
+        """Ring for others, as there is more than this host takes at once."""
+        now = time.monotonic()
+        if now >= self._next_call:
+            self._next_call = now + _CALL
+            doorbell.ring(Wake(frozenset({self._queue_name})))
 
     def keep(self, bell: threading.Event) -> None:
         """Take a bell that has just rung."""

@@ -53,8 +53,6 @@ T = TypeVar("T")
 #: a bell's job waits this long for the host to look; after that the bell may ring again
 _BELL_PATIENCE = 5.0
 _MOST_OUTCOMES, _MOST_WAKES = 500, 10_000
-#: seconds between two calls for help in one flood: whoever has come needs no other, and each waits for Redis
-_CALL_INTERVAL = 0.1
 #: seconds that the host waits for an activity that has just begun: most that end at once have ended by then
 _BLINK = 0.001
 
@@ -108,7 +106,7 @@ class Host:
         self._timer_is_known = False
         self._is_running = False
         self._is_stopping = self._is_hurried = False
-        self._next_sweep = self._next_call = 0.0
+        self._next_sweep = 0.0
         self._next_renewal = time.monotonic() + self._renewal_interval
         self._backoff = 0.0
 
@@ -242,21 +240,17 @@ class Host:
         if self._free_turns.can_wait(is_in_step=bool(self._outcomes)):
             return []
         self.looked_at = clock.now()
+        hub, lease = self._settings.task_hub, self._settings.turn_lease
         claimed, has_more = claims.claim_turns(
-            self._settings.task_hub,
-            self.name,
-            limit=self._turns_wanted,
-            lease=self._settings.turn_lease,
-            at_hand=self._turns,
+            hub, self.name, limit=self._turns_wanted, lease=lease, at_hand=self._turns
         )
         self._reporter.sweeps.see_turns(claimed)
         if has_more and not self._free_turns.is_known:
             sql.forget_plans()  # a flood begins: what was planned for small tables takes long
         self._free_turns.looked(is_more=has_more)
         self._claimed[:] = [claim.head.pk for claim in claimed]
-        if has_more and time.monotonic() >= self._next_call:  # more than this worker takes at once: others may help
-            self._next_call = time.monotonic() + _CALL_INTERVAL
-            doorbell.ring(Wake(frozenset({self._queue_name})))
+        if has_more:  # more than this worker takes at once: others may help
+            self._bells.call()
         return claimed
 
     @property

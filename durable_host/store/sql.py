@@ -63,7 +63,8 @@ class Statement:
     def must_hit(self, *parameters: Any) -> None:
         """Execute it within :func:`together`, on PostgreSQL, as a fence: without a row the block comes to nothing.
 
-        Its text ends in RETURNING. DataError is raised where the block is sent.
+        Its text ends in RETURNING, and what answers for the block must answer a row. DataError is raised where the
+        block is sent.
 
         Raises:
             RuntimeError: there is no block.
@@ -168,18 +169,18 @@ class _Block:
     fences: list[int] = field(default_factory=list)
 
     def emptied_into(self, sql: str, parameters: Sequence[Any]) -> tuple[str, list[Any]]:
-        """Return one statement that does what was held back, and then answers; each row ends in the fences' column."""
-        if self.fences:
+        """Return one statement that does what was held back, and then answers; with fences, each row ends in theirs."""
+        if fence := self._fence:
             parts, given = self._parts(("answer", sql, parameters))
-            return f"WITH {parts} SELECT answer.*, {self._fence} FROM answer", given  # noqa: S608
+            return f"WITH {parts} SELECT answer.*, {fence} FROM answer", given  # noqa: S608
         parts, given = self._parts()
         return f"WITH {parts} {sql}", [*given, *parameters]
 
     def emptied(self) -> tuple[str, list[Any]]:
         """Return one statement that does what was held back."""
-        if self.fences:
+        if fence := self._fence:
             parts, given = self._parts()
-            return f"WITH {parts} SELECT {self._fence}", given
+            return f"WITH {parts} SELECT {fence}", given
         sql, parameters = self.statements.pop()
         return self.emptied_into(sql, parameters) if self.statements else (sql, [*parameters])
 
@@ -187,16 +188,14 @@ class _Block:
     def _fence(self) -> str:
         """An error where a row is missing, as SQL has no other way to raise one. Fences are asked in their order."""
         held = " AND ".join(f"EXISTS (SELECT 1 FROM held_{place})" for place in self.fences)  # noqa: S608
-        return f"1 / CASE WHEN {held} THEN 1 ELSE 0 END"
+        return held and f"1 / CASE WHEN {held} THEN 1 ELSE 0 END"
 
     def _parts(self, *last: tuple[str, str, Sequence[Any]]) -> tuple[str, list[Any]]:
-        named = [(f"held_{place}", *statement) for place, statement in enumerate(self.statements)]
-        named += last
-        self.statements = []
-        return (
-            ", ".join(f"{name} AS ({text})" for name, text, _ in named),
-            [one for _, _, several in named for one in several],
-        )
+        """Take all out; return them as parts of one statement, and the parameters of all."""
+        named = [*((f"held_{place}", *one) for place, one in enumerate(self.statements)), *last]
+        self.statements, self.fences = [], []
+        texts = ", ".join(f"{name} AS ({text})" for name, text, _ in named)
+        return texts, [one for _, _, several in named for one in several]
 
 
 class _Holding(threading.local):

@@ -65,6 +65,31 @@ def test_the_least_recently_served_instance_comes_first(bench: Workbench, moving
     assert has_more
 
 
+def test_a_worker_prefers_what_it_has_at_hand_but_leaves_a_place_for_who_waits_longest(
+    bench: Workbench, moving_clock: MovingClock
+) -> None:
+    # given: many instances with messages, of which the worker has the youngest at hand
+    bench.orchestrator(deciding)
+    ids = [f"i{number:02}" for number in range(30)]
+    for id_ in ids:
+        bench.client.start_new("deciding", instance_id=id_)
+        moving_clock.advance(milliseconds=1)
+    at_hand = {row_of(id_).pk for id_ in ids[20:]}
+    # when it has none of them at hand: those that wait longest come
+    claimed, has_more = claims.claim_turns("default", "w", limit=10, lease=LEASE, at_hand=set())
+    claims.give_back([one.head.pk for one in claimed], "w")
+    assert [one.head.instance_id for one in claimed] == ids[:10]
+    claimed, has_more = claims.claim_turns("default", "w", limit=15, lease=LEASE, at_hand=at_hand)
+    # then: all ten at hand come, and those that wait longest
+    assert {one.head.instance_id for one in claimed} == {*ids[20:], *ids[:5]}
+    claims.give_back([one.head.pk for one in claimed], "w")
+    # and: where what is at hand would fill all places, one in ten is for others
+    at_hand = {row_of(id_).pk for id_ in ids[1:]}
+    claimed, has_more = claims.claim_turns("default", "w", limit=10, lease=LEASE, at_hand=at_hand)
+    assert {one.head.instance_id for one in claimed} == set(ids[:10])
+    assert has_more
+
+
 def test_work_that_was_asked_for_and_not_awaited_is_done_when_the_orchestrator_returns(bench: Workbench) -> None:
     async def telling(ctx: OrchestrationContext) -> str:
         ctx.call_activity("note", 1)

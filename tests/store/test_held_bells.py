@@ -59,3 +59,16 @@ def test_a_full_host_calls_another_once_and_answers_when_it_has_room(
     assert rung == [Wake(frozenset({QUEUE}))]
     bells_of_host.answer(is_busy=False, is_full=False)
     assert bell.is_set()
+
+
+def test_a_host_calls_for_help_with_a_flood_now_and_then(rung: list[Wake], monkeypatch: pytest.MonkeyPatch) -> None:
+    bells_of_host = HeldBells(QUEUE)
+    monkeypatch.setattr(bells, "_CALL", 3600.0)
+    for _ in range(3):
+        bells_of_host.call()
+    assert rung == [Wake(frozenset({QUEUE}))]
+    other = HeldBells(QUEUE)
+    monkeypatch.setattr(bells, "_CALL", 0.0)
+    for _ in range(3):
+        other.call()
+    assert len(rung) == 4

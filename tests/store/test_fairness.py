@@ -76,10 +76,10 @@ def test_a_worker_prefers_what_it_has_at_hand_but_leaves_a_place_for_who_waits_l
         moving_clock.advance(milliseconds=1)
     at_hand = {row_of(id_).pk for id_ in ids[20:]}
     # when it has none of them at hand: those that wait longest come
-    claimed, has_more = claims.claim_turns("default", "w", limit=10, lease=LEASE, at_hand=set())
+    claimed, _ = claims.claim_turns("default", "w", limit=10, lease=LEASE, at_hand=set())
     claims.give_back([one.head.pk for one in claimed], "w")
     assert [one.head.instance_id for one in claimed] == ids[:10]
-    claimed, has_more = claims.claim_turns("default", "w", limit=15, lease=LEASE, at_hand=at_hand)
+    claimed, _ = claims.claim_turns("default", "w", limit=15, lease=LEASE, at_hand=at_hand)
     # then: all ten at hand come, and those that wait longest
     assert {one.head.instance_id for one in claimed} == {*ids[20:], *ids[:5]}
     claims.give_back([one.head.pk for one in claimed], "w")

@@ -1,7 +1,7 @@
 """``python -m bench``: measure this host beside others, and print ratios.
 
 Everything runs on private servers that it starts and ends. Exit codes: 0 measured (whether or not every mark is met),
-1 a measurement of the host failed, 2 wrong usage or a server is missing, 130 stopped with Ctrl-C.
+1 a measurement of the host failed, 2 wrong usage or a server is missing, 130 stopped, with Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _chosen(options)
     if not chosen:
         parser.error(f"No such workload. Known are: {', '.join(one.name for one in workloads(Sizes()))}.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # its servers go, too
     begin = time.monotonic()
     try:
         databases = _databases(options.database, progress)

@@ -67,10 +67,14 @@ RESTATE = Contender(
 RESTATE_SERVICES = replace(
     RESTATE, name="Restate, activities as services", settings={"BENCH_RESTATE_STYLE": "services"}
 )
+#: each activity a task that any worker may take
+TEMPORAL = Contender(name="Temporal, activities", peer="Temporal", module="bench.peers.temporal", databases=())
+#: activities that run beside the workflow
+TEMPORAL_LOCAL = replace(TEMPORAL, name="Temporal, local activities", settings={"BENCH_TEMPORAL_STYLE": "local"})
 DURABLETASK = Contender(
     name="durabletask in memory", peer="durabletask", module="bench.peers.durabletask", databases=()
 )
-PEERS = (DBOS, DBOS_QUEUE, RESTATE, RESTATE_SERVICES, DURABLETASK)
+PEERS = (DBOS, DBOS_QUEUE, TEMPORAL, TEMPORAL_LOCAL, RESTATE, RESTATE_SERVICES, DURABLETASK)
 
 
 def beside_a_past(finished: int) -> Contender:

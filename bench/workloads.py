@@ -19,6 +19,8 @@ from .contenders import (
     POSTGRES,
     RESTATE,
     SQLITE,
+    TEMPORAL,
+    TEMPORAL_LOCAL,
     TRACED,
     UNHEARD,
     Contender,
@@ -113,12 +115,15 @@ def workloads(sizes: Sizes) -> list[Workload]:
         # A peer's rate at 10,000 is that at 1,000, which it reaches in bearable time.
         _chains("many-chains", many, of_peers=few),
         _fan_out("fan-out", narrow, PEERS),
-        _fan_out("wide-fan-out", wide, (DBOS, RESTATE, DURABLETASK), flat("fan-out", "a task", narrow, 1.2)),
-        _long_chain("long-chain", short, (DBOS, RESTATE)),
-        _long_chain("longer-chain", long, (DBOS, RESTATE), flat("long-chain", "a step", short, 1.2)),
+        # Temporal's server cannot write so many activities into SQLite at once.
+        _fan_out(
+            "wide-fan-out", wide, (DBOS, TEMPORAL_LOCAL, RESTATE, DURABLETASK), flat("fan-out", "a task", narrow, 1.2)
+        ),
+        _long_chain("long-chain", short, (DBOS, TEMPORAL, TEMPORAL_LOCAL, RESTATE)),
+        _long_chain("longer-chain", long, (DBOS, TEMPORAL_LOCAL, RESTATE), flat("long-chain", "a step", short, 1.2)),
         _latency(sizes.samples),
         _events(sizes.samples),
-        _timers("timers", sizes.timers[0], (DBOS, RESTATE), at_most("p95_ms", "p95, ms", 20)),
+        _timers("timers", sizes.timers[0], (DBOS, TEMPORAL, RESTATE), at_most("p95_ms", "p95, ms", 20)),
         _timers("many-timers", sizes.timers[1], (), at_most("seconds", "the last, as the sender saw it, s", 2)),
     ]
     alone = [
@@ -147,7 +152,7 @@ def _chains(name: str, count: int, *, of_peers: int) -> Workload:
         ),
         value=_rate,
         is_rate=True,
-        marks=(ahead("DBOS", 5), ahead("Restate", 1)),
+        marks=(ahead("DBOS", 5), ahead("Temporal", 1), ahead("Restate", 1)),
     )
 
 
@@ -160,6 +165,7 @@ def _fan_out(name: str, width: int, peers: tuple[Contender, ...], *flatness: Mar
         value=_milliseconds_each,
         marks=(
             ahead("DBOS", 5),
+            ahead("Temporal", 1),
             ahead("Restate", 1),
             ahead("durabletask", 1),
             *flatness,
@@ -175,7 +181,7 @@ def _long_chain(name: str, length: int, peers: tuple[Contender, ...], *flatness:
         unit="ms a step",
         runs=_everybody("long_chain", length, peers),
         value=_milliseconds_each,
-        marks=(times(DBOS, {POSTGRES: 1.0, SQLITE: 1.5}), *flatness),
+        marks=(times(DBOS, {POSTGRES: 1.0, SQLITE: 1.5}), ahead("Temporal", 1), *flatness),
     )
 
 
@@ -186,7 +192,12 @@ def _latency(samples: int) -> Workload:
         unit="p50, ms",
         runs=_everybody("latency", samples, PEERS),
         value=_median,
-        marks=(times(DBOS, {POSTGRES: 1.5}), times(DBOS_QUEUE, {POSTGRES: 0.25}), own_tail(2)),
+        marks=(
+            times(DBOS, {POSTGRES: 1.5}),
+            times(DBOS_QUEUE, {POSTGRES: 0.25}),
+            ahead("Temporal", 1),
+            own_tail(2),
+        ),
     )
 
 
@@ -195,9 +206,9 @@ def _events(samples: int) -> Workload:
         name="events",
         title="external event to complete",
         unit="p50, ms",
-        runs=_everybody("events", samples, (DBOS, RESTATE)),
+        runs=_everybody("events", samples, (DBOS, TEMPORAL, RESTATE)),
         value=_median,
-        marks=(times(DBOS, {POSTGRES: 1.5}),),
+        marks=(times(DBOS, {POSTGRES: 1.5}), ahead("Temporal", 1)),
     )
 
 

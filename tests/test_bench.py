@@ -12,7 +12,7 @@ from bench.page import figures
 from bench.report import Row, Section, Verdict, sections, shown
 from bench.results import Results
 from bench.workloads import Run, Sizes, workloads
-from tests.services import PROJECT
+from tests.services import PROJECT, wait_until
 
 NAMED = {one.name: one for one in workloads(Sizes())}
 
@@ -40,6 +40,20 @@ def test_what_it_does_not_know_is_refused_with_what_it_knows(argv: list[str], co
     done = _bench(*argv)
     assert done.returncode == 2
     assert complaint in done.stderr
+
+
+def test_one_that_is_stopped_takes_its_files_along(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "bench", "--quick", "--database", "sqlite", "--workload", "idle"]
+    with subprocess.Popen(
+        argv, cwd=PROJECT, env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=subprocess.PIPE
+    ) as bench:
+        wait_until(lambda: any(tmp_path.glob("durable-bench-*")), "a measurement begins")
+        bench.terminate()
+        _, said = bench.communicate(timeout=60)
+
+    assert bench.returncode == 130, said
+    assert b"Stopped" in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_host_is_held_against_the_fastest_configuration_of_a_peer_round_by_round() -> None:

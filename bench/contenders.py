@@ -51,6 +51,8 @@ ALONE = replace(HOST, name="host, 1 worker", workers=1)
 FOUR = replace(HOST, name="host, 4 workers", workers=4)
 #: one RQ job for each turn and each activity
 JOBS = Contender(name="RQ jobs", peer="RQ", module="bench.peers.rq_jobs", tools=Tools.PROJECT)
+#: its commits and words between processes, with nothing on them
+BY_HAND = Contender(name="four commits by hand", peer="floor", module="bench.peers.by_hand", tools=Tools.PROJECT)
 #: in the caller's process, without a queue between
 DBOS = Contender(name="DBOS in process", peer="DBOS", module="bench.peers.dbos")
 #: through its queue to its workers

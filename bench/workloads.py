@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from .contenders import (
     ALONE,
+    BY_HAND,
     DATABASES,
     DBOS,
     DBOS_QUEUE,
@@ -190,7 +191,7 @@ def _latency(samples: int) -> Workload:
         name="latency",
         title="start to complete, one activity, everything idle before",
         unit="p50, ms",
-        runs=_everybody("latency", samples, PEERS),
+        runs=_everybody("latency", samples, (*PEERS, BY_HAND)),
         value=_median,
         marks=(
             times(DBOS, {POSTGRES: 1.5}),

@@ -40,6 +40,7 @@ class Presence:
         self._is_visit = is_visit
         self._name = f"{hostname}-{queue}-bells" if is_visit else name
         self._queue, self._hostname, self._max_activities = queue, hostname, max_activities
+        self._version = metadata.version("durable-host")  # looked for on the disk: once, not in each sweep
         self._started_at = clock.now()
         #: instruments belong to the process, which may have had other hosts
         self._counted_before = meters.read_all()
@@ -76,7 +77,7 @@ class Presence:
             queue=self._queue,
             hostname=self._hostname,
             pid=os.getpid(),
-            version=metadata.version("durable-host"),
+            version=self._version,
             started_at=self._started_at,
             max_activities=self._max_activities,
             counters=metrics.total(meters.read_all(), self._counted_before, sign=-1),

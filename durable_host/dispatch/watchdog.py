@@ -31,6 +31,8 @@ _LONGEST_LOOK = 1.0
 #: seconds in which no Python code could run, as in an endless match of a regular expression or where the process was
 #: halted, after which Python itself ends it: all that it holds is others' by then
 _PETRIFIED = 60.0
+#: seconds after which it is told anew that all is well: each time starts a thread of its own. The end may come so much sooner
+_REASSURE = 15.0
 #: seconds to tell others before the end
 _LAST_WORDS = 5.0
 
@@ -77,8 +79,11 @@ class Watchdog:
         self._thread.join()
 
     def _watch(self) -> None:
+        next_reassurance = 0.0
         while not self._is_over.wait(min(_LONGEST_LOOK, self._limit / 4)):
-            faulthandler.dump_traceback_later(_PETRIFIED, exit=True)
+            if time.monotonic() >= next_reassurance:
+                next_reassurance = time.monotonic() + _REASSURE
+                faulthandler.dump_traceback_later(_PETRIFIED, exit=True)
             turn = self._turns.current
             if turn is not None and time.monotonic() - turn[1] > self._limit:
                 self._end_process(turn[0])

@@ -245,7 +245,8 @@ def claim_activities(hub: str, queue: str, worker: str, *, limit: int, lease: ti
 
 def renew_activities(pks: Collection[int], worker: str, lease: timedelta) -> None:
     """Show that the worker is alive: move the end of its leases."""
-    ActivityTask.objects.filter(pk__in=pks, owner=worker).update(lease_until=clock.now() + lease)
+    if pks:
+        ActivityTask.objects.filter(pk__in=pks, owner=worker).update(lease_until=clock.now() + lease)
 
 
 def release_activities(pks: Collection[int], worker: str) -> set[str]:

@@ -31,7 +31,7 @@ _LONGEST_LOOK = 1.0
 #: seconds in which no Python code could run, as in an endless match of a regular expression or where the process was
 #: halted, after which Python itself ends it: all that it holds is others' by then
 _PETRIFIED = 60.0
-#: seconds after which it is told anew that all is well: each time starts a thread of its own. The end may come so much sooner
+#: seconds after which it is told anew that all is well, by a new thread each time; the end may come as much sooner
 _REASSURE = 15.0
 #: seconds to tell others before the end
 _LAST_WORDS = 5.0

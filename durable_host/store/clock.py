@@ -11,8 +11,9 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection
 from django.utils import timezone
+
+from . import sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,9 @@ def ahead() -> timedelta | None:
 
 
 def _ask() -> tuple[_Seen, timedelta] | None:
-    if connection.vendor != "postgresql":
+    if not sql.is_postgresql():
         return None
     before = machine_now()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        row = cursor.fetchone()
-    seen = _Seen(row[0], time.monotonic())
+    ((at,),) = sql.rows("SELECT clock_timestamp()", ())
+    seen = _Seen(at, time.monotonic())
     return seen, before + (machine_now() - before) / 2 - seen.at

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
+from pydantic_core import to_json
 
 from durable_host.conf import host_settings
 from durable_host.core import metrics
@@ -15,6 +17,7 @@ from durable_host.core.metrics import Tallies
 from durable_host.models import ActivityTask, WorkerState
 
 from . import clock
+from .sql import Statement
 
 #: how long a worker that has left or died is kept, so that what it counted last is still scraped
 KEPT = timedelta(minutes=10)
@@ -64,7 +67,7 @@ class WorkerInfo:
 
 
 def show(report: WorkerReport) -> None:
-    """Write that a worker is there: one UPDATE, and an INSERT the first time. Set its clock by the server's."""
+    """Write that a worker is there, in one statement. Set its clock by the server's."""
     ahead = clock.synchronise()
     _write(report, {"left_at": None, "clock_offset": None if ahead is None else ahead.total_seconds()})
 
@@ -144,15 +147,19 @@ def patience() -> timedelta:
 
 
 def _write(report: WorkerReport, more: dict[str, Any]) -> None:
-    values = _columns(report) | more
-    rows = WorkerState.objects.filter(hub=report.hub, name=report.name)
-    if rows.update(**values):
-        return
-    try:
-        with transaction.atomic():
-            WorkerState.objects.create(hub=report.hub, name=report.name, **values)
-    except IntegrityError:  # another process of this name was faster
-        rows.update(**values)
+    values = {"hub": report.hub, "name": report.name, **_columns(report), **more}
+    values["counters"] = to_json(report.counters).decode()
+    _writing(tuple(values)).run(*values.values())
+
+
+@cache
+def _writing(names: tuple[str, ...]) -> Statement:
+    """Return what writes these columns of a worker's row, which it makes the first time."""
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names)
+    return Statement(
+        f"INSERT INTO durable_host_workerstate ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})"  # noqa: S608
+        f" ON CONFLICT (hub, name) DO UPDATE SET {changes}"
+    )
 
 
 def _columns(report: WorkerReport) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +22,15 @@ from durable_host.store.checkpoint import checkpoint
 from durable_host.store.shapes import ActivityOutcome, ClaimedActivity, Holder
 from tests.services import wait_until
 from tests.store.conftest import MovingClock
-from tests.store.workbench import STORE, Workbench, assert_gap_free, assert_nothing_is_left, row_counts, row_of
+from tests.store.workbench import (
+    STORE,
+    Workbench,
+    assert_gap_free,
+    assert_nothing_is_left,
+    row_counts,
+    row_of,
+    statements,
+)
 
 pytestmark = STORE
 
@@ -288,24 +294,6 @@ def test_a_turn_leaves_nothing_whose_outcome_another_delivery_has_overtaken(
 # --- PostgreSQL, where a claim is one statement, and so is the checkpoint of one turn ---------------------------------
 
 ON_POSTGRESQL = pytest.mark.skipif(not sql.is_postgresql(), reason="of PostgreSQL alone")
-
-
-@contextmanager
-def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Give the statements that are sent meanwhile, and let none of Django's own be among them."""
-    sent: list[str] = []
-    execute = sql._executed
-
-    def keep(text: str, *more: Any) -> Any:
-        sent.append(text)
-        return execute(text, *more)
-
-    def refuse(*query: Any) -> None:
-        raise AssertionError(f"sent by Django: {query}")
-
-    with monkeypatch.context() as patch, connection.execute_wrapper(refuse):
-        patch.setattr(sql, "_executed", keep)
-        yield sent
 
 
 @ON_POSTGRESQL

@@ -16,11 +16,11 @@ from durable_host.core import metrics
 from durable_host.core.metrics import Metric
 from durable_host.dispatch.host import Host
 from durable_host.models import WorkerState
-from durable_host.store import clock, stalls, workers
+from durable_host.store import clock, sql, stalls, workers
 from durable_host.store.workers import WorkerReport
 from tests.services import PATIENCE, wait_until
 from tests.store.conftest import MovingClock
-from tests.store.workbench import STORE, Workbench
+from tests.store.workbench import STORE, Workbench, statements
 
 pytestmark = STORE
 
@@ -78,11 +78,13 @@ def test_a_worker_shows_itself_in_one_row() -> None:
     assert not one.is_lost
 
 
-def test_to_show_itself_again_costs_one_update(django_assert_num_queries: Any) -> None:
-    workers.show(report())
-    asks_for_the_time = connection.vendor == "postgresql"
-    with django_assert_num_queries(1 + asks_for_the_time):
-        workers.show(report(running_activities=1))
+def test_to_show_itself_costs_one_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(2):
+        with statements(monkeypatch) as sent:
+            workers.show(report(running_activities=number))
+        asked_for_the_time = ["SELECT"] if sql.is_postgresql() else []
+        assert [text.split()[0] for text in sent] == [*asked_for_the_time, "INSERT"]
+    assert [one.report.running_activities for one in workers.list_workers(HUB)] == [1]
 
 
 def test_a_silent_worker_is_lost_and_one_that_left_is_not(moving_clock: MovingClock) -> None:

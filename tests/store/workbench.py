@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
+from django.db import connection
 
 from durable_host import RuntimeStatus
 from durable_host.client import DurableClient
@@ -15,6 +17,7 @@ from durable_host.core.events import HistoryEvent as Event
 from durable_host.core.registry import Registry
 from durable_host.dispatch.host import Host
 from durable_host.models import ActivityTask, EventWait, HistoryEvent, Instance, PendingEvent
+from durable_host.store import sql
 from durable_host.store.shapes import OrchestrationStatus
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -113,3 +116,21 @@ def assert_gap_free(instance_id: str) -> None:
         sequences.setdefault(generation, []).append(sequence)
     assert sequences
     assert all(found == list(range(len(found))) for found in sequences.values()), sequences
+
+
+@contextmanager
+def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Give the statements that are sent meanwhile, and let none of Django's own be among them."""
+    sent: list[str] = []
+    execute = sql._executed
+
+    def keep(text: str, *more: Any) -> Any:
+        sent.append(text)
+        return execute(text, *more)
+
+    def refuse(*query: Any) -> None:
+        raise AssertionError(f"sent by Django: {query}")
+
+    with monkeypatch.context() as patch, connection.execute_wrapper(refuse):
+        patch.setattr(sql, "_executed", keep)
+        yield sent

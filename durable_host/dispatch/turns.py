@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -102,6 +103,8 @@ class TurnRunner:
         self._children = Children()
         #: the turn that runs in this process, and since when on the monotonic clock
         self.current: tuple[InstanceHead, float] | None = None
+        #: set once there is one; cleared by who waits for it
+        self.has_begun = threading.Event()
 
     @property
     def resident(self) -> list[int]:
@@ -230,6 +233,7 @@ class TurnRunner:
         try:
             began = time.perf_counter()
             self.current = (head, time.monotonic())
+            self.has_begun.set()
             execution = self._execution(head, history)
             result = execution.turn(work.events, clock.now())
             meters.turn_duration.record(time.perf_counter() - began, head.name)

@@ -76,6 +76,7 @@ class Watchdog:
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
+        self._turns.has_begun.set()
         self._thread.join()
 
     def _watch(self) -> None:
@@ -85,9 +86,18 @@ class Watchdog:
                 next_reassurance = time.monotonic() + _REASSURE
                 faulthandler.dump_traceback_later(_PETRIFIED, exit=True)
             turn = self._turns.current
-            if turn is not None and time.monotonic() - turn[1] > self._limit:
+            if turn is None:
+                self._sleep()
+            elif time.monotonic() - turn[1] > self._limit:
                 self._end_process(turn[0])
         faulthandler.cancel_dump_traceback_later()
+
+    def _sleep(self) -> None:
+        """Wait for the next turn, but not past the time to reassure: to look each second costs as much as sweeps do."""
+        self._turns.has_begun.clear()
+        # Whoever sets it has said before what there is to see: nothing can begin between the look and the wait.
+        if self._turns.current is None and not self._is_over.is_set():
+            self._turns.has_begun.wait(_REASSURE)
 
     def _end_process(self, head: InstanceHead) -> None:
         frame = sys._current_frames().get(self._watched)

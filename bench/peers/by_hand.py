@@ -2,7 +2,7 @@
 
 A client writes a row and pushes its number into a queue. A worker takes it, and writes that it is claimed, that an
 activity is called, and that all is done, each in a commit of its own; then it says so, and the client reads the row.
-No history, no replay, no lease, no retry: below this no durable host can come that hands its work to another process.
+No history, no replay, no lease, no retry: what the machine takes for as many commits and words as the host's own way.
 """
 
 from __future__ import annotations

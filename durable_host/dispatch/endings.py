@@ -5,11 +5,15 @@ Workers announce ends on a channel of Redis, after the commit. As with every bel
 
 from __future__ import annotations
 
+import os
 import time
+from collections import deque
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from pydantic_core import from_json
+from redis import Redis
 from redis.client import PubSub
 from redis.exceptions import RedisError
 
@@ -19,6 +23,10 @@ from .doorbell import connection_of, endings_channel, is_silent, note_outage
 
 #: seconds that Redis may take to confirm that it has heard
 _CONFIRMATION = 1.0
+#: Channels on which nobody listens at the moment, for whoever does next. A new one connects first, which takes as long as
+#: three commands; and a closed one leaves its dead connection to the next bell. In a crowd a few are enough.
+_at_rest: deque[PubSub] = deque(maxlen=8)
+os.register_at_fork(after_in_child=_at_rest.clear)
 
 
 class Endings:
@@ -40,9 +48,9 @@ class Endings:
                 self._listen()
             except RedisError as error:
                 note_outage(error)
-                self._leave()
+                self._give_up()
             except KeyError:  # ringing says that there is no such queue
-                self._leave()
+                self._give_up()
         return self
 
     def __exit__(
@@ -66,10 +74,10 @@ class Endings:
 
     def _listen(self) -> None:
         redis = connection_of(host_settings().turn_queue)
-        self._channel = redis.pubsub()  # type: ignore[no-untyped-call]
-        self._channel.subscribe(endings_channel(self._hub))
-        if self._channel.get_message(timeout=_CONFIRMATION) is None:
-            self._leave()
+        self._channel = channel = _rested(redis) or redis.pubsub()  # type: ignore[no-untyped-call]
+        channel.subscribe(endings_channel(self._hub))
+        if not _is_confirmed(channel):
+            self._give_up()
 
     def _heard(self, channel: PubSub, seconds: float) -> list[str]:
         """Return the ids of one announcement; none where none came."""
@@ -77,12 +85,40 @@ class Endings:
             message = channel.get_message(ignore_subscribe_messages=True, timeout=seconds)
         except RedisError as error:
             note_outage(error)
-            self._leave()
+            self._give_up()
             return []
         ids: list[str] = from_json(message["data"]) if message else []
         return ids
 
     def _leave(self) -> None:
+        """Listen no longer, and keep the connection for the next wait, which passes over what still comes."""
+        if self._channel is not None:
+            with suppress(RedisError):
+                self._channel.unsubscribe()
+                _at_rest.append(self._channel)
+                self._channel = None
+        self._give_up()
+
+    def _give_up(self) -> None:
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
+
+
+def _rested(redis: Redis) -> PubSub | None:
+    """Return a channel at rest, of this Redis; others of this process have another one no longer."""
+    with suppress(IndexError):
+        while (channel := _at_rest.pop()).connection_pool is not redis.connection_pool:
+            channel.close()
+        return channel
+    return None
+
+
+def _is_confirmed(channel: PubSub) -> bool:
+    """Wait until Redis confirms that it sends from now on; what it has sent to those who listened before is passed over."""
+    end = time.monotonic() + _CONFIRMATION
+    while (left := end - time.monotonic()) > 0:
+        message = channel.get_message(timeout=left)
+        if message is None or message["type"] == "subscribe":
+            return message is not None
+    return False

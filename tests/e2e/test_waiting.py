@@ -41,6 +41,24 @@ def test_who_waits_is_told_of_the_end(
     assert time.monotonic() - begin < PATIENCE
 
 
+def test_who_waits_again_needs_no_new_connection(client: DurableClient, start_worker: StartWorker) -> None:
+    start_worker()
+    redis = django_rq.get_connection("default")
+
+    def connections() -> int:
+        return int(redis.info("stats")["total_connections_received"])
+
+    # given: somebody who has waited, and what a worker opens for its first work
+    for _ in range(2):
+        client.wait_for_completion(client.start_new("chain", 1), PATIENCE)
+    before = connections()
+    # when: he starts something and waits for it, again and again
+    for _ in range(5):
+        assert client.wait_for_completion(client.start_new("chain", 1), PATIENCE).output == 1
+    # then: neither hearing nor ringing had to connect
+    assert connections() == before
+
+
 def test_a_host_looks_when_the_bell_rings_whatever_rq_finds(
     client: DurableClient, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,8 +23,8 @@ from .doorbell import connection_of, endings_channel, is_silent, note_outage
 
 #: seconds that Redis may take to confirm that it has heard
 _CONFIRMATION = 1.0
-#: Channels on which nobody listens at the moment, for whoever does next. A new one connects first, which takes as long as
-#: three commands; and a closed one leaves its dead connection to the next bell. In a crowd a few are enough.
+#: Channels on which nobody listens at the moment, for whoever does next. A new one connects first, which takes as long
+#: as three commands; and a closed one leaves its dead connection to the next bell. In a crowd a few are enough.
 _at_rest: deque[PubSub] = deque(maxlen=8)
 os.register_at_fork(after_in_child=_at_rest.clear)
 
@@ -94,7 +94,7 @@ class Endings:
         """Listen no longer, and keep the connection for the next wait, which passes over what still comes."""
         if self._channel is not None:
             with suppress(RedisError):
-                self._channel.unsubscribe()
+                self._channel.unsubscribe()  # type: ignore[no-untyped-call]
                 _at_rest.append(self._channel)
                 self._channel = None
         self._give_up()
@@ -115,7 +115,7 @@ def _rested(redis: Redis) -> PubSub | None:
 
 
 def _is_confirmed(channel: PubSub) -> bool:
-    """Wait until Redis confirms that it sends from now on; what it has sent to those who listened before is passed over."""
+    """Wait until Redis confirms that it sends from now on; what it had to say to those before is passed over."""
     end = time.monotonic() + _CONFIRMATION
     while (left := end - time.monotonic()) > 0:
         message = channel.get_message(timeout=left)

@@ -14,6 +14,7 @@ import pytest
 from django_rq.settings import QUEUES
 from redis import Redis
 
+from durable_host import client as client_module
 from durable_host.client import DurableClient
 from durable_host.dispatch import doorbell
 from durable_host.embedded import EmbeddedRedis
@@ -107,6 +108,24 @@ def test_it_survives_a_restart_of_redis_and_is_registered_again(
     assert worker.poll() is None
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(PATIENCE) == 0
+
+
+def test_who_has_waited_before_a_restart_of_redis_is_told_of_ends_after_it(
+    client: DurableClient, redis: EmbeddedRedis, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: a client that keeps the connection of its wait, and would look again when this test is long over
+    redis.start()
+    start_worker()
+    wait_until(lambda: registered(redis) == 1, "the worker to be registered")
+    assert finishes(client)
+    monkeypatch.setattr(client_module, "_POLL_LONGEST", 10 * PATIENCE)
+    # when
+    redis.stop()
+    redis.start()
+    # then
+    begin = time.monotonic()
+    assert finishes(client)
+    assert time.monotonic() - begin < PATIENCE
 
 
 @pytest.mark.case(6)

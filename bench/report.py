@@ -87,9 +87,11 @@ def legend(results: Results) -> str:
     )
 
 
-def shown(value: float) -> str:
-    """Return a figure with the digits that count."""
+def shown(value: float, other: float | None = None) -> str:
+    """Return a figure with the digits that count; with more where it would look like another one, and is not."""
     digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    while other is not None and value != other and float(f"{value:.{digits}f}") == other:
+        digits += 1
     return f"{value:,.{digits}f}"
 
 
@@ -123,8 +125,9 @@ def _mark(mark: Mark, views: Mapping[str, _View]) -> Row:
         values = mark.judge(view) if database in mark.limits else None
         if values:
             sign = "≥" if mark.is_least else "≤"
-            cells[database] = f"{shown(median(values))} {sign} {mark.limits[database]:g}"
-            verdicts[database] = Verdict.MET if mark.is_met(database, values) else Verdict.MISSED
+            limit, is_met = mark.limits[database], mark.is_met(database, values)
+            cells[database] = f"{shown(median(values), None if is_met else limit)} {sign} {limit:g}"
+            verdicts[database] = Verdict.MET if is_met else Verdict.MISSED
     return Row(f"→ {mark.text}", cells, verdicts)
 
 

@@ -103,6 +103,10 @@ def test_figures_keep_the_digits_that_count() -> None:
     assert [shown(value) for value in (0.123, 12.34, 1234.5)] == ["0.12", "12.3", "1,234"]
 
 
+def test_a_figure_that_just_misses_its_mark_does_not_look_like_it() -> None:
+    assert [shown(value, 0.95) for value in (0.9494, 0.94, 0.95)] == ["0.949", "0.94", "0.95"]
+
+
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
